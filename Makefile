@@ -1,0 +1,85 @@
+# Everything here needs python3, make and a package registry, and nothing else of the machine.
+# Each target makes the environment that it needs, from pyproject.toml, and makes it again when that changes.
+#
+#   make test                        in .venv, with python3
+#   make test PYTHON=python3.13      in .venv-3.13, with that interpreter (a name or a path)
+#   make test ARGS="-k parking"      some tests only, and no look at their coverage
+#   make bench ARGS="--help"         whatever the benchmarks take
+
+PYTHON ?= python3
+ARGS ?=
+
+# A chosen interpreter gets an environment of its own, so that none replaces another's.
+ifneq ($(filter file default undefined,$(origin PYTHON)),)
+VENV := .venv
+else
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+ifeq ($(VERSION),)
+$(error PYTHON=$(PYTHON) does not run)
+endif
+VENV := .venv-$(VERSION)
+endif
+
+BIN := $(VENV)/bin
+MADE := $(VENV)/made
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test bench lint docs clean
+
+help:
+	@echo "make demo     two processes that call each other, to look at"
+	@echo "make test     all tests, and branch coverage of core, which must be whole"
+	@echo "make bench    the benchmarks"
+	@echo "make lint     ruff, mypy, pyright"
+	@echo "make docs     are the generated parts of docs/ up to date?"
+	@echo "make clean    remove the environments and what the tools left behind"
+	@echo
+	@echo "PYTHON=python3.13 chooses an interpreter, ARGS=\"...\" goes to pytest or to the benchmarks."
+
+demo: $(MADE)-all
+	$(BIN)/duologue demo $(ARGS)
+
+# Coverage is looked at only when all tests run. Files of an earlier, aborted run must not count.
+test: $(MADE)-test
+ifeq ($(ARGS),)
+	$(BIN)/coverage erase
+	$(BIN)/python -m pytest --numprocesses=auto --cov --cov-report=
+	$(BIN)/coverage report --include='core/*' --fail-under=100
+else
+	$(BIN)/python -m pytest $(ARGS)
+endif
+
+bench: $(MADE)-bench
+	$(BIN)/python tests/benchmarks $(ARGS)
+
+# The type checkers look twice: code for newer interpreters is invisible to a look at 3.11.
+lint: $(MADE)-lint
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/mypy --python-version 3.13
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/pyright --pythonpath $(BIN)/python --pythonversion 3.13
+
+docs: $(MADE)-all
+	@if [ -f docs/generate.py ]; then \
+		echo "$(BIN)/python docs/generate.py --check"; \
+		$(BIN)/python docs/generate.py --check; \
+	else \
+		echo "docs/generate.py is not there: nothing is generated, so nothing is checked"; \
+	fi
+
+clean:
+	rm -rf .venv .venv-* .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find core adapters wireformats contrib tests docs -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet --upgrade pip
+
+# One stamp for each set of extras; what one has installed the next finds there.
+$(MADE)-%: pyproject.toml | $(BIN)/python
+	$(PIP) install --quiet --editable ".[$*]"
+	@touch $@

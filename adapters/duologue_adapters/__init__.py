@@ -1,0 +1,1 @@
+"""The driver and its adapters: everything that touches an event loop or a socket."""

@@ -1,0 +1,385 @@
+"""The driver: one `Peer` for all transports. It moves bytes, events and the time between a link and the core.
+
+Everything here is callbacks: `drive` is called when bytes came, when a timer is due, when the link has taken what it was
+given, and soon after a command. It decides nothing.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import AsyncIterator
+from typing import Any, assert_never
+
+from duologue import (
+    DEFAULT,
+    CallBudget,
+    CloseReason,
+    FailureKind,
+    Limits,
+    Namespace,
+    Peer,
+    PeerClosed,
+    PeerEvent,
+    PeerInfo,
+    Remote,
+    WireFormat,
+)
+from duologue.peer import Timeout
+from duologue.protocol.connection import Connection, ErrorBodies
+from duologue.protocol.events import (
+    CallFailed,
+    CallReceived,
+    ErrorReported,
+    Event,
+    IncomingRequest,
+    RequestCancelled,
+    RequestFailed,
+    ResponseReceived,
+    SendAccepted,
+    SendFailed,
+    SendReceived,
+    WritingFinished,
+)
+from duologue.protocol.lifecycle import Phase
+from duologue.protocol.pending import OutgoingCall, OutgoingSend
+from duologue.protocol.routes import Route, Router
+from duologue_adapters.dispatch import Dispatcher, current_request
+from duologue_adapters.observers import LogLimit, Observer
+from duologue_adapters.ports import Engine, Link, Receiver, Timer, Waiter
+
+FLUSH_EVERY = 64
+"""Events dispatched before what they have put into the outbox leaves: outgoing goes before incoming, and neither starves."""
+
+_LOGGED = frozenset({FailureKind.HANDLER_FAILED, FailureKind.SERIALIZE, FailureKind.FRAME_TOO_LARGE})
+
+
+class DriverPeer(Peer, Receiver):
+    """One end of one connection, over any link, run by any engine."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        link: Link,
+        wireformat: WireFormat,
+        *,
+        limits: Limits,
+        budget: CallBudget | None = None,
+        name: str = "",
+    ) -> None:
+        self.wireformat = wireformat
+        self._engine = engine
+        self._link = link
+        self._limits = limits
+        self._info = PeerInfo(name, link.address)
+        self._connection = connection = Connection(
+            _no_services,
+            ErrorBodies(wireformat.encode_plain, wireformat.decode_plain),
+            limits=limits,
+            budget=budget,
+            framing=wireformat.framing,
+        )
+        connection.incoming.on_permit = self._permit_available
+        self._dispatcher = Dispatcher(self, engine, connection)
+        self._is_driving = False
+        self._is_scheduled = False
+        self._is_writing = False
+        """The link has not taken all that it was given."""
+        self._is_reading = True
+        self._permit_came = False
+        self._timer: Timer | None = None
+        self._timer_at = 0.0
+        self._closed: PeerClosed | None = None
+        self._close_waiters: list[Waiter] = []
+        self._observers: weakref.WeakSet[Observer] | None = None
+        self._log_limit: LogLimit | None = None
+        self.on_closed: list[Any] = []
+
+    def __repr__(self) -> str:
+        connection = self._connection
+        return (
+            f"<Peer {self._info.name or self._info.address or 'without name'}, {connection.phase.value}, "
+            f"{self.wireformat.name}, {len(connection.outgoing.pending)} calls out, {connection.incoming.running} handlers>"
+        )
+
+    # -- what users call ---------------------------------------------------------------------
+
+    @property
+    def info(self) -> PeerInfo:
+        return self._info
+
+    @property
+    def is_open(self) -> bool:
+        return self._connection.phase is Phase.OPEN
+
+    def remote(self, namespace: Namespace) -> Remote:
+        return Remote(self, namespace)
+
+    async def call_raw(self, sid: int, payload: bytes, *, timeout: Timeout = DEFAULT) -> bytes:
+        now = self._engine.now()
+        deadline = self._deadline(timeout, self._limits.call_timeout, now)
+        running = current_request.get()
+        if running is not None:
+            running.lend()
+        try:
+            call = self._connection.call(sid, payload, deadline, now)
+            call.waiter = waiter = self._engine.waiter()
+            if not self._is_scheduled:
+                self.touch()
+            outcome = await self._outcome(call, waiter)
+        finally:
+            if running is not None:
+                running.unlend()
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome  # type: ignore[no-any-return]
+
+    async def send_raw(self, sid: int, payload: bytes, *, timeout: Timeout = DEFAULT) -> None:
+        now = self._engine.now()
+        send = self._connection.send(sid, payload, self._deadline(timeout, self._limits.send_timeout, now), now)
+        if not self._is_scheduled:
+            self.touch()
+        if send is None:
+            return
+        running = current_request.get()
+        send.waiter = waiter = self._engine.waiter()
+        try:
+            if running is not None:
+                running.lend()
+        except BaseException:
+            self._connection.cancel(send, now)
+            raise
+        try:
+            outcome = await self._outcome(send, waiter)
+        finally:
+            if running is not None:
+                running.unlend()
+        if outcome is not None:
+            raise outcome
+
+    def events(self) -> AsyncIterator[PeerEvent]:
+        observer = Observer(self._engine, self._limits.observer_queue)
+        if self._closed is not None:
+            observer.put(self._closed)
+        else:
+            if self._observers is None:
+                self._observers = weakref.WeakSet()
+            self._observers.add(observer)
+        return observer
+
+    async def close(self, reason: str = "", *, grace: float = 0.0) -> None:
+        self.begin_close(reason, grace)
+        running = current_request.get()
+        if running is None or running.peer is not self:
+            await self.wait_closed()
+
+    def begin_close(self, reason: str, grace: float) -> None:
+        """What `close` does before it waits."""
+        self._connection.close(reason, grace, self._engine.now())
+        self.touch()
+
+    async def wait_closed(self) -> CloseReason:
+        if self._closed is None:
+            waiter = self._engine.waiter()
+            self._close_waiters.append(waiter)
+            await waiter
+        assert self._closed is not None
+        return self._closed.reason
+
+    def abort(self, reason: str = "") -> None:
+        """End the connection here and now: nothing more is sent, and nothing waited for."""
+        self._connection.abort(reason, self._engine.now())
+        self.drive()
+
+    # -- for the handlers of this connection's requests ---------------------------------------------
+
+    def lend(self, request: IncomingRequest) -> bool:
+        """Lend a request's permit while its handler waits."""
+        lent = self._connection.lend(request, self._engine.now())
+        self.touch()
+        return lent
+
+    def unlend(self, request: IncomingRequest) -> None:
+        """Take it back."""
+        self._connection.unlend(request, self._engine.now())
+
+    # -- what the link calls ------------------------------------------------------------------------
+
+    def start(self, router: Router | None) -> None:
+        """Begin: from now on the link calls back."""
+        if router is not None:
+            self._connection.incoming.router = router
+        self._link.start(self)
+
+    def data_received(self, data: bytes | memoryview) -> None:
+        self._connection.receive_data(data, self._engine.now())
+        self.drive()
+
+    def eof_received(self) -> None:
+        self._connection.receive_eof(self._engine.now())
+        self.drive()
+
+    def connection_lost(self, detail: str) -> None:
+        self._connection.transport_lost(detail, self._engine.now())
+        self.drive()
+
+    def all_written(self) -> None:
+        self._is_writing = False
+        self._connection.data_sent(self._engine.now())
+        self.drive()
+
+    # -- the driving ---------------------------------------------------------------------------------
+
+    def touch(self) -> None:
+        """A command was given: see to what follows from it, soon, and once for all commands of this pass."""
+        if not self._is_scheduled and not self._is_driving:
+            self._is_scheduled = True
+            self._engine.call_soon(self._scheduled)
+
+    def _scheduled(self) -> None:
+        self._is_scheduled = False
+        self.drive()
+
+    def drive(self) -> None:
+        """Dispatch events, write, and set the link and the timer to what the core wants now."""
+        if self._is_driving:
+            return
+        connection = self._connection
+        self._is_driving = True
+        try:
+            if self._permit_came:
+                self._permit_came = False
+                connection.permit_freed(self._engine.now())
+            count = 0
+            while True:
+                for event in connection.events():
+                    self._dispatch(event)
+                    count += 1
+                    if not count % FLUSH_EVERY:
+                        self._flush()
+                self._flush()
+                if not connection.has_events:
+                    break
+        finally:
+            self._is_driving = False
+        if connection.wants_read is not self._is_reading:
+            self._switch_reading()
+        deadline = connection.next_deadline()
+        if deadline is not None and (self._timer is None or deadline < self._timer_at):
+            self._set_timer(deadline)
+
+    def _dispatch(self, event: Event) -> None:
+        match event:
+            case CallReceived() | SendReceived():
+                self._dispatcher.start(event)
+            case ResponseReceived():
+                _tell(event.call.waiter, event.payload)
+            case CallFailed():
+                _tell(event.call.waiter, event.error)
+            case SendAccepted():
+                _tell(event.send.waiter, None)
+            case SendFailed():
+                _tell(event.send.waiter, event.error)
+            case RequestCancelled():
+                self._dispatcher.cancel(event.request)
+            case RequestFailed():
+                self._request_failed(event)
+            case ErrorReported():
+                self._notify(event)
+            case WritingFinished():
+                self._link.end_writing()
+            case PeerClosed():
+                self._ended(event)
+            case _:
+                assert_never(event)
+
+    def _flush(self) -> None:
+        if self._is_writing:
+            return
+        connection = self._connection
+        while buffers := connection.data_to_send():
+            if not self._link.write(buffers):
+                self._is_writing = True
+                return
+            connection.data_sent(self._engine.now())
+
+    def _switch_reading(self) -> None:
+        self._is_reading = not self._is_reading
+        if self._is_reading:
+            self._link.resume_reading()
+        else:
+            self._link.pause_reading()
+
+    def _set_timer(self, deadline: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = deadline
+        self._timer = self._engine.call_at(deadline, self._timer_due)
+
+    def _timer_due(self) -> None:
+        self._timer = None
+        now = self._engine.now()
+        if self._is_writing:
+            self._connection.data_sent(now, self._link.unsent)  # a slow link makes progress, too
+        self._connection.handle_timer(now)
+        self.drive()
+
+    def _permit_available(self) -> None:
+        self._permit_came = True
+        self.touch()
+
+    # -- the rest ---------------------------------------------------------------------------------------
+
+    def _deadline(self, timeout: Timeout, default: float | None, now: float) -> float | None:
+        seconds = default if timeout is DEFAULT else timeout
+        if seconds is None:
+            return None
+        assert isinstance(seconds, int | float)
+        if not seconds >= 0:
+            raise ValueError(f"a timeout of {seconds!r}: give seconds, 0 for not waiting, or None for waiting for ever")
+        return now + seconds
+
+    async def _outcome(self, item: OutgoingCall | OutgoingSend, waiter: Waiter) -> Any:
+        try:
+            return await waiter
+        except BaseException:
+            # Whoever waited was cancelled. The item lets go of all it holds; a late answer is dropped.
+            self._connection.cancel(item, self._engine.now())
+            self.touch()
+            raise
+
+    def _request_failed(self, event: RequestFailed) -> None:
+        if event.kind in _LOGGED:
+            if self._log_limit is None:
+                self._log_limit = LogLimit()
+            text = f"{event.service or 'unknown service'} (0x{event.sid:016x}, call {event.cid}) failed: {event.kind.value}"
+            self._log_limit.error(self._engine.now(), text, event.error)
+        self._notify(event)
+
+    def _notify(self, event: PeerEvent) -> None:
+        if self._observers is not None:
+            for observer in list(self._observers):
+                observer.put(event)
+
+    def _ended(self, event: PeerClosed) -> None:
+        self._closed = event
+        self._link.abort()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._notify(event)
+        self._observers = None
+        for waiter in self._close_waiters:
+            _tell(waiter, None)
+        self._close_waiters.clear()
+        for callback in self.on_closed:
+            callback(self)
+        self.on_closed.clear()
+
+
+def _tell(waiter: Waiter | None, result: Any) -> None:
+    if waiter is not None and not waiter.done():
+        waiter.set_result(result)
+
+
+def _no_services(sid: int) -> Route | None:
+    return None

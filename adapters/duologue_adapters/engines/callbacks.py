@@ -1,0 +1,96 @@
+"""The engine for asyncio and uvloop: callbacks, no reader or writer task, and what a pass of the loop writes leaves at once."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import Any
+
+from duologue_adapters.engines.sockets import SocketLink, SocketListener, listening_socket
+from duologue_adapters.engines.threads import Threads
+from duologue_adapters.ports import Engine, Job, Link, Listener, Timer
+
+_MUST_PROPAGATE = (asyncio.CancelledError, KeyboardInterrupt, SystemExit, GeneratorExit)
+
+
+class CallbacksEngine(Engine, AbstractAsyncContextManager[Engine]):
+    """Runs one `connect` or `serve` on the running asyncio loop. Its tasks end with it."""
+
+    def __init__(self, threads: int) -> None:
+        self._loop = loop = asyncio.get_running_loop()
+        self._tasks: set[asyncio.Task[None]] = set()  # the loop itself holds tasks only weakly
+        self._threads = Threads(threads, loop.call_soon_threadsafe)
+        self.now = time.monotonic
+        self.call_soon = loop.call_soon
+        self.waiter = loop.create_future
+
+    async def __aenter__(self) -> Engine:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        tasks = self._tasks - {asyncio.current_task()}  # type: ignore[arg-type]  # it may be a handler that leaves
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await self.finish(lambda: asyncio.wait(tasks, timeout=10.0))
+
+    def call_at(self, when: float, callback: Callable[[], None]) -> Timer:
+        # A loop has a clock of its own: uvloop's starts elsewhere, and stands still during a pass.
+        return self._loop.call_later(max(0.0, when - time.monotonic()), callback)
+
+    if sys.version_info >= (3, 12):
+
+        def start(self, coroutine: Coroutine[Any, Any, None]) -> Job | None:
+            # The first step runs here and now: most handlers end in it, and are never scheduled at all.
+            task = asyncio.Task(coroutine, loop=self._loop, eager_start=True)
+            if task.done():
+                return None
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            return task
+
+    else:
+
+        def start(self, coroutine: Coroutine[Any, Any, None]) -> Job | None:
+            task = self._loop.create_task(coroutine)
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            return task
+
+    def propagates(self, exc: BaseException) -> bool:
+        if isinstance(exc, BaseExceptionGroup):
+            return exc.subgroup(_MUST_PROPAGATE) is not None
+        return isinstance(exc, _MUST_PROPAGATE)
+
+    async def run_in_thread(self, function: Callable[[], bytes], ended: Callable[[], None]) -> bytes:
+        return await self._threads.run(function, ended)
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    async def finish(self, wait: Callable[[], Awaitable[object]]) -> None:
+        waiting = asyncio.ensure_future(wait())
+        cancelled: asyncio.CancelledError | None = None
+        while not waiting.done():
+            try:
+                await asyncio.wait([waiting])
+            except asyncio.CancelledError as exc:
+                cancelled = exc
+        waiting.result()
+        if cancelled is not None:
+            raise cancelled
+
+    async def connect_tcp(self, host: str, port: int) -> Link:
+        _, link = await self._loop.create_connection(SocketLink, host, port)
+        return link
+
+    async def listen_tcp(self, host: str, port: int) -> Listener:
+        infos = await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        return SocketListener(listening_socket(infos[0][0], infos[0][4]))

@@ -1,0 +1,203 @@
+"""Sockets for the asyncio engine, by `BufferedProtocol`: no task, no copy, one receive buffer for all of a loop."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import weakref
+from typing import Any, cast
+
+from duologue_adapters.ports import Link, Listener, Receiver
+
+BUFFER_SIZE = 256 * 1024
+COPY_LIMIT = 64 * 1024
+"""So much is copied out of the receive buffer at once, since slicing `bytes` is cheaper than slicing a view for each frame."""
+
+JOIN_LIMIT = 16 * 1024
+"""Buffers up to this size are joined; a larger one is given to the socket as it is."""
+
+_buffers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, memoryview] = weakref.WeakKeyDictionary()
+
+
+def _receive_buffer() -> memoryview:
+    """The buffer of the running loop. Whatever is received is consumed before the callback returns, so one is enough."""
+    loop = asyncio.get_running_loop()
+    buffer = _buffers.get(loop)
+    if buffer is None:
+        buffer = _buffers[loop] = memoryview(bytearray(BUFFER_SIZE))
+    return buffer
+
+
+class SocketLink(asyncio.BufferedProtocol, Link):
+    """A connected stream socket."""
+
+    __slots__ = ("_buffer", "_early", "_early_eof", "_is_full", "_lost", "_receiver", "_transport", "_wants_reading", "address")
+
+    def __init__(self) -> None:
+        self._buffer = _receive_buffer()
+        self._transport: asyncio.Transport
+        self._receiver: Receiver | None = None
+        self._is_full = False
+        self._lost: str | None = None
+        self._early = b""
+        self._early_eof = False
+        self.address = ""
+
+    # -- the port -------------------------------------------------------------------------------
+
+    def start(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+        if self._early:
+            receiver.data_received(self._early)
+            self._early = b""
+        if self._lost is not None:
+            receiver.connection_lost(self._lost)
+        elif self._early_eof:
+            receiver.eof_received()
+        else:
+            self.resume_reading()
+
+    def write(self, buffers: list[bytes]) -> bool:
+        transport = self._transport
+        if transport.is_closing():
+            return False  # its loss is on the way
+        if len(buffers) == 1:
+            transport.write(buffers[0])
+        elif max(map(len, buffers)) <= JOIN_LIMIT:
+            transport.write(b"".join(buffers))
+        else:
+            self._write_large(buffers)
+        return not self._is_full
+
+    def _write_large(self, buffers: list[bytes]) -> None:
+        # Not by `writelines`: on some versions it never says that the transport is full.
+        small: list[bytes] = []
+        for buffer in buffers:
+            if len(buffer) <= JOIN_LIMIT:
+                small.append(buffer)
+                continue
+            if small:
+                self._transport.write(b"".join(small))
+                small.clear()
+            self._transport.write(buffer)
+        if small:
+            self._transport.write(b"".join(small))
+
+    @property
+    def unsent(self) -> int:
+        return self._transport.get_write_buffer_size()
+
+    def pause_reading(self) -> None:
+        if not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def end_writing(self) -> None:
+        if not self._transport.is_closing():
+            self._transport.write_eof()
+
+    def abort(self) -> None:
+        self._transport.abort()
+
+    # -- what asyncio calls ------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport = cast("asyncio.Transport", transport)  # uvloop's is one without being its subclass
+        transport.set_write_buffer_limits(0)
+        transport.pause_reading()  # until someone is there to be called back
+        self.address = name_of(transport.get_extra_info("peername"))
+        if (sock := transport.get_extra_info("socket")) is not None:
+            tune(sock)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        if self._receiver is None:
+            self._early += self._buffer[:nbytes]  # uvloop reads once before it heeds the pause
+        elif nbytes <= COPY_LIMIT:
+            self._receiver.data_received(bytes(self._buffer[:nbytes]))
+        else:
+            self._receiver.data_received(self._buffer[:nbytes])
+
+    def eof_received(self) -> bool:
+        if self._receiver is None:
+            self._early_eof = True
+        else:
+            self._receiver.eof_received()
+        return True  # the transport stays open: our last answers may still have to leave
+
+    def pause_writing(self) -> None:
+        self._is_full = True
+
+    def resume_writing(self) -> None:
+        self._is_full = False
+        if self._receiver is not None:
+            self._receiver.all_written()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._lost = "" if exc is None else f"{type(exc).__name__}: {exc}"
+        if self._receiver is not None:
+            self._receiver.connection_lost(self._lost)
+
+
+class SocketListener(Listener):
+    """A listening socket. Links are accepted one by one when asked, so that accepting can pause."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self.url = url_of(sock)
+
+    async def accept(self) -> Link:
+        loop = asyncio.get_running_loop()
+        sock, _ = await loop.sock_accept(self._socket)
+        try:
+            _, link = await loop.connect_accepted_socket(SocketLink, sock)
+        except BaseException:
+            sock.close()
+            raise
+        return link
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def listening_socket(family: int, address: Any) -> socket.socket:
+    """A socket that listens. Raises `OSError`."""
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setblocking(False)
+        sock.bind(address)
+        sock.listen(1024)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def url_of(sock: socket.socket) -> str:
+    """Where a socket listens, as a URL."""
+    host, port = sock.getsockname()[:2]
+    return f"tcp://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def tune(sock: socket.socket) -> None:
+    """No delay for small frames; a silent partition ends the connection after 40 s, whether or not we write."""
+    if sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (("TCP_KEEPIDLE", 20), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 4), ("TCP_USER_TIMEOUT", 40_000)):
+        if hasattr(socket, option):  # not everywhere
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+
+
+def name_of(peername: object) -> str:
+    """An address, for people."""
+    if isinstance(peername, tuple) and len(peername) >= 2:
+        return f"{peername[0]}:{peername[1]}"
+    return str(peername or "")

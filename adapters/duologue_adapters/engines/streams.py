@@ -1,0 +1,210 @@
+"""The engine on anyio: trio, and any byte stream that a user brings, on either loop."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import socket
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import Any
+
+import anyio
+import anyio.abc
+import anyio.from_thread
+import anyio.lowlevel
+
+from duologue_adapters.engines.sockets import listening_socket, name_of, tune
+from duologue_adapters.engines.streamlink import StreamLink, StreamListener
+from duologue_adapters.engines.threads import Threads
+from duologue_adapters.ports import Engine, Job, Link, Listener, Timer
+
+
+class StreamsEngine(Engine, AbstractAsyncContextManager[Engine]):
+    """Runs one `connect` or `serve` in a task group.
+
+    The group is shielded: when the user's block is cancelled, the driver still has to say goodbye. It ends when the
+    block has been left. Timers and `call_soon` are one task, which sleeps until the next of them.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self.now = anyio.current_time
+        self.call_soon = self._call_soon
+        self.waiter = StreamsWaiter
+        self._soon: deque[Callable[[], None]] = deque()
+        self._timers: list[tuple[float, int, StreamsTimer]] = []
+        self._numbers = itertools.count()
+        self._wake = anyio.Event()
+        self._cancelled = anyio.get_cancelled_exc_class()
+        self._threads = Threads(threads, _call_from_thread())
+        self._outer: anyio.abc.TaskGroup
+        self._group: anyio.abc.TaskGroup
+        self._body_error: BaseException | None = None
+
+    async def __aenter__(self) -> Engine:
+        self._outer = anyio.create_task_group()
+        await self._outer.__aenter__()
+        await self._outer.start(self._run)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        self._group.cancel_scope.cancel()
+        if exc is None or isinstance(exc, self._cancelled):
+            return await self._outer.__aexit__(kind, exc, traceback)
+        # An exception of the user's block goes on as it is: that a task group runs here is nobody's business.
+        await self._outer.__aexit__(None, None, None)
+        return None
+
+    async def _run(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
+        with anyio.CancelScope(shield=True):
+            async with anyio.create_task_group() as self._group:
+                task_status.started()
+                await self._tick()
+
+    async def _tick(self) -> None:
+        soon, timers = self._soon, self._timers
+        while True:
+            while soon:
+                soon.popleft()()
+            now = anyio.current_time()
+            while timers and timers[0][0] <= now:
+                timer = heapq.heappop(timers)[2]
+                if timer.callback is not None:
+                    timer.callback()
+            if soon:
+                await anyio.lowlevel.checkpoint()
+                continue
+            self._wake = anyio.Event()
+            with anyio.CancelScope(deadline=timers[0][0] if timers else float("inf")):
+                await self._wake.wait()
+
+    def _call_soon(self, callback: Callable[[], None]) -> None:
+        self._soon.append(callback)
+        self._wake.set()
+
+    def call_at(self, when: float, callback: Callable[[], None]) -> Timer:
+        timer = StreamsTimer(callback)
+        heapq.heappush(self._timers, (when, next(self._numbers), timer))
+        if self._timers[0][2] is timer:
+            self._wake.set()
+        return timer
+
+    def start(self, coroutine: Coroutine[Any, Any, None]) -> Job | None:
+        job = StreamsJob(coroutine)
+        self._group.start_soon(job.run)
+        return job
+
+    def propagates(self, exc: BaseException) -> bool:
+        mean_it = (self._cancelled, KeyboardInterrupt, SystemExit, GeneratorExit)
+        if isinstance(exc, BaseExceptionGroup):
+            return exc.subgroup(mean_it) is not None
+        return isinstance(exc, mean_it)
+
+    async def run_in_thread(self, function: Callable[[], bytes], ended: Callable[[], None]) -> bytes:
+        return await self._threads.run(function, ended)
+
+    async def sleep(self, seconds: float) -> None:
+        await anyio.sleep(seconds)
+
+    async def finish(self, wait: Callable[[], Awaitable[object]]) -> None:
+        with anyio.CancelScope(shield=True):
+            await wait()
+
+    async def connect_tcp(self, host: str, port: int) -> Link:
+        stream = await anyio.connect_tcp(host, port)
+        tune(stream.extra(anyio.abc.SocketAttribute.raw_socket))
+        return self.link(stream, name_of(stream.extra(anyio.abc.SocketAttribute.remote_address)))
+
+    async def listen_tcp(self, host: str, port: int) -> Listener:
+        infos = await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        return StreamListener(self, listening_socket(infos[0][0], infos[0][4]))
+
+    def link(self, stream: anyio.abc.AnyByteStream, address: str = "") -> Link:
+        """A link over a stream that is open."""
+        return StreamLink(self._group, stream, address)
+
+
+class StreamsWaiter:
+    """A value to wait for; the event is made only if someone really has to wait."""
+
+    __slots__ = ("_event", "_is_done", "_result")
+
+    def __init__(self) -> None:
+        self._event: anyio.Event | None = None
+        self._is_done = False
+        self._result: Any = None
+
+    def done(self) -> bool:
+        return self._is_done
+
+    def set_result(self, result: Any, /) -> None:
+        self._result = result
+        self._is_done = True
+        if self._event is not None:
+            self._event.set()
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        if not self._is_done:
+            self._event = anyio.Event()
+            try:
+                yield from self._event.wait().__await__()
+            except BaseException:
+                self._is_done = True  # nobody waits any more
+                raise
+        return self._result
+
+
+class StreamsTimer:
+    """An entry of the engine's heap. Cancelled ones stay there until their time, without what they would have called."""
+
+    __slots__ = ("callback",)
+
+    def __init__(self, callback: Callable[[], None]) -> None:
+        self.callback: Callable[[], None] | None = callback
+
+    def cancel(self) -> None:
+        self.callback = None
+
+
+class StreamsJob:
+    """A coroutine in the engine's group, with a scope of its own to cancel it by."""
+
+    __slots__ = ("_callbacks", "_coroutine", "_scope")
+
+    def __init__(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        self._coroutine = coroutine
+        self._scope = anyio.CancelScope()
+        self._callbacks: list[Callable[[Any], object]] | None = []
+
+    async def run(self) -> None:
+        try:
+            with self._scope:
+                await self._coroutine
+        finally:
+            self._coroutine.close()  # if it was cancelled before its first step
+            callbacks, self._callbacks = self._callbacks or [], None
+            for callback in callbacks:
+                callback(self)
+
+    def cancel(self) -> None:
+        self._scope.cancel()
+
+    def add_done_callback(self, callback: Callable[[Any], object], /) -> None:
+        if self._callbacks is None:
+            callback(self)
+        else:
+            self._callbacks.append(callback)
+
+
+def _call_from_thread() -> Callable[[Callable[[], None]], object]:
+    """How a worker thread calls something in the loop that runs now."""
+    token = anyio.lowlevel.current_token()
+
+    def call(callback: Callable[[], None]) -> None:
+        anyio.from_thread.run_sync(callback, token=token)
+
+    return call

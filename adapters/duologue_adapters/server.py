@@ -1,0 +1,171 @@
+"""A `Peer` that `connect` gives, and the `Server` that makes peers of the links that it accepts."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+
+from duologue import Peer, PeerSettings, Server, ServerSettings, ServiceMap
+from duologue_adapters.driver import DriverPeer
+from duologue_adapters.ports import Engine, Job, Link, Listener, Waiter
+
+logger = logging.getLogger("duologue")
+
+ACCEPT_BACKOFF = (0.1, 1.0)
+"""Seconds to wait, first and at most, when a link can't be accepted: file descriptors run out, and come back."""
+
+
+def make_peer(engine: Engine, link: Link, settings: PeerSettings) -> DriverPeer:
+    """A peer over a link, with what it serves; `start` sets it going."""
+    return DriverPeer(
+        engine, link, settings.wireformat, limits=settings.limits, budget=settings.budget, name=settings.name
+    )
+
+
+def start_peer(peer: DriverPeer, settings: PeerSettings) -> None:
+    """Let a peer begin to read."""
+    services = settings.services
+    if services is not None and not isinstance(services, ServiceMap):
+        services = services(peer)
+    peer.start(services.router(settings.wireformat) if services is not None else None)
+
+
+@asynccontextmanager
+async def running_peer(engine: Engine, link: Link, settings: PeerSettings) -> AsyncIterator[Peer]:
+    """A peer for the time of a block. Left normally it closes, and what is in the outbox still leaves; else it aborts."""
+    peer = make_peer(engine, link, settings)
+    start_peer(peer, settings)
+    try:
+        yield peer
+    except BaseException:
+        peer.abort("left by an exception")
+        raise
+    await engine.finish(peer.close)
+
+
+class DriverServer(Server):
+    """Accepts links, and keeps the peers that it made of them."""
+
+    def __init__(self, engine: Engine, listener: Listener, settings: ServerSettings) -> None:
+        self._engine = engine
+        self._listener = listener
+        self._settings = settings
+        self._peers: dict[DriverPeer, None] = {}
+        self._is_closing = False
+        self._is_closed = False
+        self._accepting: Job | None = None
+        self._room: Waiter | None = None
+        self._waiters: list[Waiter] = []
+
+    def __repr__(self) -> str:
+        return f"<Server {self.url}, {len(self._peers)} peers>"
+
+    @property
+    def url(self) -> str:
+        return self._listener.url
+
+    @property
+    def peers(self) -> Iterable[Peer]:
+        return tuple(self._peers)
+
+    def start(self) -> None:
+        """Begin to accept links."""
+        self._accepting = self._engine.start(self._accept_all())
+        if self._accepting is not None:
+            # Only when nobody waits for the listener any more may it be closed: its descriptor may be another's at once.
+            self._accepting.add_done_callback(lambda _: self._listener.close())
+
+    async def _accept_all(self) -> None:
+        """Accept links until cancelled. Over the limit of connections it waits until one has ended."""
+        pause, longest = ACCEPT_BACKOFF
+        while True:
+            if len(self._peers) >= self._settings.limits.connections:
+                self._room = self._engine.waiter()
+                await self._room
+                continue
+            try:
+                link = await self._listener.accept()
+            except OSError as exc:
+                logger.warning("can't accept a connection now, trying again in %g s: %s", pause, exc)
+                await self._engine.sleep(pause)
+                pause = min(2 * pause, longest)
+            else:
+                pause = ACCEPT_BACKOFF[0]
+                self._add(link)
+
+    def _add(self, link: Link) -> None:
+        peer = make_peer(self._engine, link, self._settings)
+        self._peers[peer] = None
+        peer.on_closed.append(self._remove)
+        try:
+            result = self._settings.on_peer(peer) if self._settings.on_peer is not None else None
+            if inspect.isawaitable(result):
+                self._engine.start(self._greet(peer, result))
+            start_peer(peer, self._settings)
+        except Exception:
+            logger.exception("on_peer, or the function that makes services, failed: the connection is closed")
+            peer.abort("this end could not serve it")
+
+    async def _greet(self, peer: DriverPeer, greeting: Awaitable[None]) -> None:
+        try:
+            await greeting
+        except BaseException as exc:
+            if self._engine.propagates(exc):
+                raise
+            logger.exception("on_peer failed: the connection is closed")
+            peer.abort("this end could not serve it")
+
+    def _remove(self, peer: DriverPeer) -> None:
+        self._peers.pop(peer, None)
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)
+        self._settle()
+
+    def stop(self) -> None:
+        """Listen no more."""
+        self._is_closing = True
+        if self._accepting is not None:
+            self._accepting.cancel()
+        self._settle()
+
+    async def close(self, *, grace: float = 0.0) -> None:
+        self.stop()
+        for peer in tuple(self._peers):
+            peer.begin_close("the server closes", grace)
+        await self.wait_closed()
+
+    async def wait_closed(self) -> None:
+        if not self._is_closed:
+            waiter = self._engine.waiter()
+            self._waiters.append(waiter)
+            await waiter
+
+    def abort(self) -> None:
+        """End it here and now, with all its peers."""
+        self.stop()
+        for peer in tuple(self._peers):
+            peer.abort("the server is left by an exception")
+
+    def _settle(self) -> None:
+        if self._is_closing and not self._peers and not self._is_closed:
+            self._is_closed = True
+            for waiter in self._waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
+
+
+@asynccontextmanager
+async def running_server(
+    engine: Engine, listen: Callable[[], Awaitable[Listener]], settings: ServerSettings
+) -> AsyncIterator[Server]:
+    """A server for the time of a block."""
+    server = DriverServer(engine, await listen(), settings)
+    server.start()
+    try:
+        yield server
+    except BaseException:
+        server.abort()
+        raise
+    await engine.finish(server.close)

@@ -1,0 +1,57 @@
+"""TCP: `tcp://host:port`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+
+from duologue import Adapter, ConnectFailed, HandshakeTimeout, Peer, PeerSettings, Server, ServerSettings, hookimpl
+from duologue_adapters.engines import engine_here
+from duologue_adapters.ports import Listener
+from duologue_adapters.server import running_peer, running_server
+from duologue_adapters.urls import check_options, host_and_port
+
+
+class TcpAdapter(Adapter):
+    """Plain TCP, without delay for small frames, and with keepalive. No option."""
+
+    schemes = ("tcp",)
+
+    @asynccontextmanager
+    async def connect(self, url: str, settings: PeerSettings) -> AsyncIterator[Peer]:
+        check_options("tcp", settings.options)
+        host, port = host_and_port(url)
+        async with engine_here(settings.limits) as engine:
+            seconds = settings.limits.handshake_timeout
+            try:
+                with anyio.fail_after(seconds):
+                    link = await engine.connect_tcp(host, port)
+            except TimeoutError as exc:
+                raise HandshakeTimeout(url, seconds) from exc
+            except OSError as exc:
+                raise ConnectFailed(url, str(exc)) from exc
+            async with running_peer(engine, link, settings) as peer:
+                yield peer
+
+    @asynccontextmanager
+    async def serve(self, url: str, settings: ServerSettings) -> AsyncIterator[Server]:
+        check_options("tcp", settings.options)
+        host, port = host_and_port(url)
+        async with engine_here(settings.limits) as engine:
+
+            async def listen() -> Listener:
+                try:
+                    return await engine.listen_tcp(host, port)
+                except OSError as exc:
+                    raise ConnectFailed(url, f"can't listen there: {exc}") from exc
+
+            async with running_server(engine, listen, settings) as server:
+                yield server
+
+
+@hookimpl
+def duologue_adapter() -> Adapter:
+    """The plug-in."""
+    return TcpAdapter()

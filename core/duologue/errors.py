@@ -1,0 +1,110 @@
+"""The errors that the state machine knows nothing of: registration, plug-ins, connecting."""
+
+from __future__ import annotations
+
+from duologue.protocol.errors import (
+    AnswerUnreadable,
+    CallError,
+    CallTimeout,
+    CloseReason,
+    ConnectionClosed,
+    ConnectionLost,
+    DecodeError,
+    DuologueError,
+    EncodeError,
+    ErrorKind,
+    Executed,
+    FailureKind,
+    FrameTooLarge,
+    Overloaded,
+    ProtocolError,
+    RemoteError,
+    SendTimeout,
+)
+
+__all__ = [
+    "AnswerUnreadable",
+    "CallError",
+    "CallTimeout",
+    "CloseReason",
+    "ConnectFailed",
+    "ConnectionClosed",
+    "ConnectionLost",
+    "DecodeError",
+    "DuologueError",
+    "EncodeError",
+    "ErrorKind",
+    "Executed",
+    "FailureKind",
+    "FrameTooLarge",
+    "HandshakeTimeout",
+    "NotSupportedByRemote",
+    "Overloaded",
+    "PluginError",
+    "ProtocolError",
+    "RegistrationError",
+    "RemoteError",
+    "SendTimeout",
+    "ServiceIdError",
+    "UnknownScheme",
+    "UnknownWireFormat",
+]
+
+
+class RegistrationError(DuologueError):
+    """A message, namespace or handler can't be used as it is declared. Raised while setting up, never by a remote."""
+
+
+class ServiceIdError(RegistrationError):
+    """A service id is reserved, out of range, or taken. `sid` is the id, `name` the service that wanted it."""
+
+    def __init__(self, text: str, sid: int, name: str) -> None:
+        super().__init__(text)
+        self.sid = sid
+        self.name = name
+
+
+class PluginError(DuologueError):
+    """A plug-in can't be loaded: a library is missing, a name is taken twice, or it does not fulfil the port."""
+
+
+class UnknownScheme(PluginError):
+    """No adapter is installed for the URL's scheme. `known` lists the ones that are."""
+
+    def __init__(self, scheme: str, known: tuple[str, ...]) -> None:
+        super().__init__(f"no adapter for {scheme!r} URLs: known are {', '.join(known) or 'none'}; install the plug-in, or mend the URL")
+        self.scheme = scheme
+        self.known = known
+
+
+class UnknownWireFormat(PluginError):
+    """No wire format of that name is installed. `known` lists the ones that are."""
+
+    def __init__(self, name: str, known: tuple[str, ...]) -> None:
+        super().__init__(f"no wire format named {name!r}: known are {', '.join(known) or 'none'}; install the plug-in, or mend the name")
+        self.name = name
+        self.known = known
+
+
+class ConnectFailed(DuologueError):
+    """No connection could be made; the cause has the details. Nothing was sent."""
+
+    def __init__(self, url: str, text: str) -> None:
+        super().__init__(f"can't connect to {url}: {text}")
+        self.url = url
+
+
+class HandshakeTimeout(ConnectFailed):
+    """Connecting, or the transport's handshake, took longer than `Limits.handshake_timeout`."""
+
+    def __init__(self, url: str, seconds: float) -> None:
+        super().__init__(url, f"not ready after {seconds:g} s")
+        self.seconds = seconds
+
+
+class NotSupportedByRemote(CallError):
+    """The remote speaks base mode only, and this needs extended mode. Nothing was sent."""
+
+    def __init__(self, feature: str) -> None:
+        super().__init__(f"the remote does not support {feature}", Executed.NO)
+        self.feature = feature

@@ -1,0 +1,108 @@
+"""The two functions that most programs begin with: they find the plug-ins, and return what the adapter gives."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING, Any
+
+from duologue.adapter import Adapter, PeerSettings, ServerSettings, ServicesFactory
+from duologue.peer import Peer, Server
+from duologue.plugins import find_adapter, find_wireformat
+from duologue.protocol.limits import Limits
+from duologue.services import ServiceMap
+from duologue.wireformat import WireFormat
+
+if TYPE_CHECKING:
+    from duologue.protocol.budget import CallBudget
+
+_LIMITS = Limits()
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
+_HOST_AND_PORT = re.compile(r"[^/:]+:[0-9]+$")
+
+
+def connect(
+    url: str,
+    services: ServiceMap | ServicesFactory | None = None,
+    *,
+    wireformat: str | WireFormat,
+    limits: Limits = _LIMITS,
+    budget: CallBudget | None = None,
+    name: str = "",
+    **options: Any,
+) -> AbstractAsyncContextManager[Peer]:
+    """Connect to a peer: `async with connect("tcp://127.0.0.1:7000", wireformat="cbor") as peer`.
+
+    `services` is what this end serves on the connection, or a function that makes it for the new peer. `wireformat`
+    is a name or an object, the same at both ends. `budget` shares the permits for the remote's calls between
+    connections; `name` is for people. Further keywords are options of the URL's adapter.
+
+    Raises `UnknownScheme`, `UnknownWireFormat` and `PluginError` here; entering raises `ConnectFailed`,
+    `HandshakeTimeout`. Go on with `peer.remote(namespace)`.
+    """
+    settings = PeerSettings(
+        services=_services(services),
+        wireformat=_wireformat(wireformat),
+        limits=limits,
+        budget=budget,
+        name=name,
+        options=options,
+    )
+    return _adapter(url).connect(url, settings)
+
+
+def serve(
+    url: str,
+    services: ServiceMap | ServicesFactory | None = None,
+    *,
+    wireformat: str | WireFormat,
+    on_peer: Callable[[Peer], Awaitable[None] | None] | None = None,
+    limits: Limits = _LIMITS,
+    budget: CallBudget | None = None,
+    name: str = "",
+    **options: Any,
+) -> AbstractAsyncContextManager[Server]:
+    """Listen for peers: `async with serve("tcp://127.0.0.1:7000", services, wireformat="cbor") as server`.
+
+    The arguments are those of `connect`, and hold for each peer. `on_peer` is called with every new one.
+
+    Raises `UnknownScheme`, `UnknownWireFormat` and `PluginError` here; entering raises `ConnectFailed` if the address
+    can't be had. Go on with `server.url`, `server.peers` and `await server.wait_closed()`.
+    """
+    settings = ServerSettings(
+        services=_services(services),
+        wireformat=_wireformat(wireformat),
+        on_peer=on_peer,
+        limits=limits,
+        budget=budget,
+        name=name,
+        options=options,
+    )
+    return _adapter(url).serve(url, settings)
+
+
+def _adapter(url: str) -> Adapter:
+    match = _SCHEME.match(url)
+    # `localhost:7000` looks like a URL of the scheme `localhost`, and nobody means it so.
+    if match is None or _HOST_AND_PORT.match(url):
+        raise ValueError(f"{url!r} is not a URL with a scheme: write, for example, tcp://127.0.0.1:7000")
+    return find_adapter(match[1].lower())
+
+
+def _wireformat(wireformat: str | WireFormat) -> WireFormat:
+    match wireformat:
+        case str():
+            return find_wireformat(wireformat)
+        case WireFormat():
+            return wireformat
+        case _:
+            raise TypeError(f"wireformat={wireformat!r}: give a name, such as 'json', or a WireFormat object")
+
+
+def _services(services: ServiceMap | ServicesFactory | None) -> ServiceMap | ServicesFactory | None:
+    if services is None or isinstance(services, ServiceMap) or callable(services):
+        return services
+    raise TypeError(
+        f"services={services!r}: give Services(...) with its handlers, or a function that makes them for a new peer"
+    )

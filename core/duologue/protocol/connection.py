@@ -1,0 +1,479 @@
+"""One end of one connection, without I/O: bytes and the time come in by calls, events and bytes come out.
+
+What to do with a `Connection`, whatever runs it:
+
+* After any command or input look at `events()`, `data_to_send()`, `wants_read` and `next_deadline()`.
+* Take `data_to_send()` only when the transport has taken all it was given before, and say so with `data_sent`.
+* Call `handle_timer` at `next_deadline()`, or earlier: being woken once too often does no harm.
+* Answer each request that is delivered exactly once.
+
+Commands raise when you did something wrong, and leave everything as it was. Nothing that the remote sends raises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from duologue.protocol.budget import CallBudget
+from duologue.protocol.errors import (
+    CallError,
+    CloseReason,
+    ConnectionClosed,
+    ConnectionLost,
+    Executed,
+    FailureKind,
+    ProtocolError,
+)
+from duologue.protocol.events import ErrorReported, Event, IncomingRequest, PeerClosed, WritingFinished
+from duologue.protocol.failures import call_error, connection_error_body, read_error
+from duologue.protocol.frames import LENGTH_PREFIXED, Framing
+from duologue.protocol.ids import ERROR_SID, RESPONSE_SID
+from duologue.protocol.incoming import REFUSAL_SIZE, Incoming
+from duologue.protocol.lifecycle import Lifecycle, Phase, Trigger
+from duologue.protocol.limits import Limits
+from duologue.protocol.outbox import Outbox
+from duologue.protocol.outgoing import Outgoing
+from duologue.protocol.pending import OutgoingCall, OutgoingSend, StrayCounter
+from duologue.protocol.reading import Reading
+from duologue.protocol.routes import Router
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorBodies:
+    """How plain data becomes bytes and back, for the bodies of error frames: the wire format's part in the core."""
+
+    encode: Callable[[Any], bytes]
+    decode: Callable[[bytes], Any]
+
+
+class Connection:
+    """The state machine. It puts its parts together: decoder, outgoing, incoming, outbox, life cycle."""
+
+    def __init__(
+        self,
+        router: Router,
+        error_bodies: ErrorBodies,
+        *,
+        limits: Limits = Limits(),
+        budget: CallBudget | None = None,
+        framing: Framing = LENGTH_PREFIXED,
+        first_call_id: int = 1,
+    ) -> None:
+        """`router` says where a service id leads. `budget` may be shared by connections; by default it is this one's own."""
+        if budget is None:
+            budget = CallBudget(limits.calls, lent_limit=limits.lent)
+        self.limits = limits
+        self.late = 0
+        """Answers to calls that nobody waited for any more."""
+        self._events: list[Event] = []
+        self._bodies = error_bodies
+        self._reading = Reading(framing.decoder(limits.max_frame), limits.frame_timeout)
+        self._outbox = Outbox(limits.outbox_high)
+        self._outgoing = Outgoing(limits, framing, self._outbox, self._events, first_call_id)
+        self._incoming = Incoming(router, budget, limits, framing, error_bodies.encode, self._outbox, self._events)
+        self._strays = StrayCounter(limits.strays)
+        self._life = Lifecycle()
+        self._refusals_limit = limits.owed * REFUSAL_SIZE
+
+    # -- commands: own requests -----------------------------------------------------------
+
+    def call(self, sid: int, payload: bytes, deadline: float | None, now: float) -> OutgoingCall:
+        """Call a service. Waits in the core until there is room; one event gives the outcome.
+
+        `deadline` is in the clock of `now`; None for never; one that is past fails at once.
+        Raises `ConnectionClosed`, `FrameTooLarge`, `Overloaded`, or `ValueError` for a reserved service id.
+        """
+        if self._life.phase is not Phase.OPEN:
+            raise self._closed()
+        call = self._outgoing.call(sid, payload, deadline, now)
+        if self._reading.is_paused:
+            self._read_on(now)  # now something is owed to us, so reading may have to go on
+        return call
+
+    def send(self, sid: int, payload: bytes, deadline: float | None, now: float) -> OutgoingSend | None:
+        """Send one way. None if it is in the outbox; else it waits for room, and one event gives the outcome.
+
+        Raises what `call` raises.
+        """
+        if self._life.phase is not Phase.OPEN:
+            raise self._closed()
+        return self._outgoing.send(sid, payload, deadline, now)
+
+    def cancel(self, item: OutgoingCall | OutgoingSend, now: float) -> Executed:
+        """Nobody waits for this any more. No event follows; says whether its handler may run nevertheless."""
+        return self._outgoing.cancel(item, now)
+
+    # -- commands: requests of the remote's --------------------------------------------------
+
+    def respond(self, request: IncomingRequest, payload: bytes, now: float) -> None:
+        """The handler has ended with this answer. If it is too large, the remote gets an error in its place, at once."""
+        self._incoming.respond(request, payload, now)
+        self._request_ended(now)
+
+    def fail(self, request: IncomingRequest, kind: FailureKind, now: float, error: BaseException | None = None) -> None:
+        """The handler has failed. `error` goes into the local event, and nowhere else."""
+        self._incoming.fail(request, kind, now, error)
+        self._request_ended(now)
+
+    def done(self, request: IncomingRequest, now: float) -> None:
+        """The handler of a one-way message, or of a request that was cancelled, has ended."""
+        self._incoming.done(request, now)
+        self._request_ended(now)
+
+    def lend(self, request: IncomingRequest, now: float) -> bool:
+        """The request's handler begins to wait for a remote: others may use its permit. False: too many wait (F1)."""
+        lent = self._incoming.lend(request, now)
+        if self._reading.is_paused:
+            self._read_on(now)
+        return lent
+
+    def unlend(self, request: IncomingRequest, now: float) -> None:
+        """The wait is over."""
+        self._incoming.unlend(request)
+
+    def permit_freed(self, now: float) -> None:
+        """What `on_permit` told of: a permit of a shared budget may be free."""
+        self._incoming.advance(now)
+        if self._reading.is_paused:
+            self._read_on(now)
+
+    # -- commands: the end ----------------------------------------------------------------------
+
+    def close(self, reason: str, grace: float, now: float) -> None:
+        """End the connection. Own calls fail now; handlers have `grace` seconds. Closing twice: the earlier end wins."""
+        if not grace >= 0:
+            raise ValueError(f"a grace of {grace!r} seconds: give 0 or more")
+        life = self._life
+        if life.phase is Phase.OPEN:
+            self._leave_open(CloseReason.CLOSED_LOCALLY, reason)
+            self._incoming.clear_parking(now, answer=True)
+            if self._incoming.running and grace > 0:
+                life.move(Trigger.CLOSE_WITH_GRACE)
+                life.grace_ends = now + grace
+            else:
+                self._enter_closing(Trigger.CLOSE, now)
+        elif life.phase is Phase.GRACE:
+            life.grace_ends = min(life.grace_ends or now, now + grace)
+            if grace <= 0:
+                self._enter_closing(Trigger.GRACE_OVER, now)
+        self._settle(now)
+
+    def abort(self, reason: str, now: float) -> None:
+        """End the connection here and now: nothing more leaves, nothing more is read."""
+        self._cut(CloseReason.CLOSED_LOCALLY, reason, now)
+
+    # -- input --------------------------------------------------------------------------------------
+
+    def receive_data(self, data: bytes | memoryview, now: float) -> None:
+        """Bytes came. A view is copied as far as needed: its memory may be used again when this returns."""
+        if self._life.phase in _DISCARDING:
+            return
+        if self._reading.decoder.feed(data) and not self._reading.is_paused:
+            self._read(now)
+        elif not self._reading.is_paused:
+            self._reading.note_progress(False, now)
+
+    def receive_eof(self, now: float) -> None:
+        """The remote has ended its half of the stream."""
+        if self._reading.is_paused:
+            self._reading.eof_waits = True
+        else:
+            self._end_of_stream(now)
+
+    def transport_lost(self, detail: str, now: float) -> None:
+        """The transport is gone, or broken: nothing can be read or written any more."""
+        self._cut(CloseReason.TRANSPORT_FAILED, detail, now)
+
+    def data_sent(self, now: float, unsent: int = 0) -> None:
+        """The transport has taken what `data_to_send` gave, but for the last `unsent` bytes."""
+        if not self._outbox.taken(unsent, now):
+            return
+        if self._outgoing.has_waiting:
+            self._outgoing.admit(now)
+        if self._incoming.parking.is_waiting:
+            self._incoming.advance(now)
+        if self._reading.is_paused:
+            self._read_on(now)
+        if self._life.phase is not Phase.OPEN:
+            self._settle(now)
+
+    def handle_timer(self, now: float) -> None:
+        """The time has come, for whatever `next_deadline` named."""
+        self._outgoing.handle_timer(now)
+        silent = self._reading.next_deadline()
+        if silent is not None and now >= silent:
+            self._cut(CloseReason.FRAME_TIMEOUT, self._reading.describe_rest(), now)
+        stalled = self._stalls_at()
+        if stalled is not None and now >= stalled:
+            self._cut(CloseReason.WRITE_STALLED, f"{self._outbox.level} bytes unsent", now)
+        self._life_timer(now)
+        if self._reading.is_paused:
+            self._read_on(now)
+
+    # -- output ---------------------------------------------------------------------------------------
+
+    def events(self) -> list[Event]:
+        """What has happened since the last look."""
+        events = self._events.copy()
+        self._events.clear()
+        return events
+
+    @property
+    def has_events(self) -> bool:
+        """Whether `events` has something to give."""
+        return bool(self._events)
+
+    def data_to_send(self) -> list[bytes]:
+        """The next bytes for the transport, if it has taken the last ones."""
+        return self._outbox.take()
+
+    def next_deadline(self) -> float | None:
+        """When to call `handle_timer`; None if there is nothing to wait for."""
+        deadline = self._outgoing.next_deadline()
+        deadline = _earlier(deadline, self._reading.next_deadline())
+        if self._outbox.level:
+            deadline = _earlier(deadline, self._stalls_at())
+        if self._life.phase is not Phase.OPEN:
+            deadline = _earlier(deadline, self._life.next_deadline())
+        return deadline
+
+    @property
+    def wants_read(self) -> bool:
+        """Whether the driver shall read on. What it reads nevertheless is kept, and not looked at."""
+        reading = self._reading
+        return not reading.is_paused and not reading.eof_seen and self._life.phase is not Phase.CLOSED
+
+    # -- state, for drivers, tests and people -----------------------------------------------------
+
+    @property
+    def phase(self) -> Phase:
+        """Where in its life the connection is."""
+        return self._life.phase
+
+    @property
+    def reason(self) -> CloseReason | None:
+        """Why it ends; None while it is open."""
+        return self._life.reason
+
+    @property
+    def outgoing(self) -> Outgoing:
+        """Own requests, to look at."""
+        return self._outgoing
+
+    @property
+    def incoming(self) -> Incoming:
+        """The remote's requests, to look at."""
+        return self._incoming
+
+    @property
+    def outbox(self) -> Outbox:
+        """What waits to be sent, to look at."""
+        return self._outbox
+
+    @property
+    def strays(self) -> int:
+        """Answers to calls that never were, and errors about the whole connection."""
+        return self._strays.total
+
+    @property
+    def buffered(self) -> int:
+        """Bytes received and not decoded."""
+        return self._reading.decoder.buffered
+
+    # -- reading ------------------------------------------------------------------------------------
+
+    def _read(self, now: float) -> None:
+        """Decode and dispatch what is here, until reading has to pause. The hot path: one pass, no call for nothing."""
+        reading, incoming, outgoing, outbox = self._reading, self._incoming, self._outgoing, self._outbox
+        sends, parking = incoming.sends, incoming.parking
+        completed = False
+        try:
+            for sid, cid, payload in reading.decoder.frames():
+                completed = True
+                # The kind of a frame, decided in this order (docs/protocol.md, section 1).
+                if sid == ERROR_SID:
+                    self._error_received(cid, payload, now)
+                elif sid == RESPONSE_SID:
+                    if not outgoing.response_received(cid, payload):
+                        self._unexpected_answer(cid, now)
+                    elif outgoing.has_waiting:
+                        outgoing.admit(now)
+                elif self._life.phase is not Phase.OPEN:
+                    incoming.refuse_new(sid, cid, payload, now)
+                elif cid == 0:
+                    incoming.send_received(sid, payload)
+                else:
+                    incoming.call_received(sid, cid, payload, outgoing.pending.owed > 0, now)
+                if (sends.is_full or parking.is_full or outbox.refusals) and self._must_pause():
+                    reading.pause()
+                    return
+        except ProtocolError as error:
+            self._protocol_error(error, now)
+            return
+        reading.note_progress(completed, now)
+
+    def _read_on(self, now: float) -> None:
+        """Reading was paused. If it need not be any more, take up what is in the decoder, and then the end of stream."""
+        if self._must_pause():
+            return
+        reading = self._reading
+        reading.resume()
+        self._read(now)
+        if reading.eof_waits and not reading.is_paused:
+            self._end_of_stream(now)
+
+    def _must_pause(self) -> bool:
+        """Whether nothing more may be taken in for now (F3, F4, F5). While ending requests cost nothing but their refusals."""
+        incoming = self._incoming
+        return self._outbox.refusals > self._refusals_limit or (
+            self._life.phase is Phase.OPEN
+            and (incoming.holds_reading or (incoming.parking.is_full and self._outgoing.pending.owed == 0))
+        )
+
+    def _error_received(self, cid: int, payload: bytes, now: float) -> None:
+        kind, text = read_error(payload, self._bodies.decode)
+        if not self._outgoing.error_received(cid, call_error(kind, text)):
+            self._events.append(ErrorReported(kind, cid, text))
+            self._unexpected_answer(cid, now)
+        if self._outgoing.has_waiting:
+            self._outgoing.admit(now)
+
+    def _unexpected_answer(self, cid: int, now: float) -> None:
+        """An answer that nobody waits for: late is harmless, stray is harmless up to a rate."""
+        if self._outgoing.pending.settle(cid):
+            self.late += 1
+            if self._outgoing.has_waiting:
+                self._outgoing.admit(now)
+        elif self._strays.count(now):
+            raise ProtocolError(f"over {self.limits.strays} answers to calls that never were, within {StrayCounter.WINDOW:g} s")
+
+    # -- ending -----------------------------------------------------------------------------------
+
+    def _closed(self) -> ConnectionClosed:
+        assert self._life.reason is not None
+        return ConnectionClosed(self._life.reason, Executed.NO, self._life.detail)
+
+    def _leave_open(self, reason: CloseReason, detail: str) -> None:
+        """Whoever waits for an answer, or for room, learns the end at once: before the handlers get their time."""
+        self._life.leave_open(reason, detail)
+        self._outgoing.fail_all(self._end_error)
+
+    def _end_error(self, executed: Executed) -> CallError:
+        reason = self._life.reason
+        assert reason is not None
+        if reason is CloseReason.CLOSED_LOCALLY:
+            return ConnectionClosed(reason, executed, self._life.detail)
+        return ConnectionLost(reason, executed, self._life.detail)
+
+    def _end_of_stream(self, now: float) -> None:
+        life, reading = self._life, self._reading
+        if reading.eof_seen or life.phase is Phase.CLOSED:
+            return
+        if life.phase is Phase.OPEN:
+            if reading.decoder.is_inside_frame:
+                self._leave_open(CloseReason.TRUNCATED, reading.describe_rest())
+            else:
+                self._leave_open(CloseReason.CLOSED_BY_REMOTE, "")
+            self._incoming.clear_parking(now, answer=False)
+            if self._incoming.running and self.limits.eof_grace > 0:
+                life.move(Trigger.END_OF_STREAM_WITH_GRACE)
+                life.grace_ends = now + self.limits.eof_grace
+            else:
+                self._enter_closing(Trigger.END_OF_STREAM, now)
+        reading.eof_seen = True
+        reading.stop()
+        self._settle(now)
+
+    def _protocol_error(self, error: ProtocolError, now: float) -> None:
+        """The remote is out of step: tell it, and close. What it sent before stays as it was decided."""
+        self._leave_open(CloseReason.PROTOCOL_ERROR, str(error))
+        self._incoming.clear_parking(now, answer=False)
+        payload = self._bodies.encode(connection_error_body(_public_text(error)))
+        self._outbox.put_answer(self._outgoing.header(ERROR_SID, 0, len(payload)), payload, now)
+        self._enter_closing(Trigger.PROTOCOL_ERROR, now, answer=False)
+        self._settle(now)
+
+    def _enter_closing(self, trigger: Trigger, now: float, *, answer: bool = True) -> None:
+        self._incoming.cancel_running(now, answer=answer)
+        self._life.move(trigger)
+        self._life.close_ends = now + self.limits.close_timeout
+        self._reading.stop()  # what comes from now on is dropped
+
+    def _request_ended(self, now: float) -> None:
+        if self._reading.is_paused:
+            self._read_on(now)
+        if self._life.phase is Phase.GRACE:
+            self._settle(now)
+
+    def _settle(self, now: float) -> None:
+        """Look whether the present phase has reached its end."""
+        life = self._life
+        if self._reading.is_paused:
+            self._read_on(now)
+        if life.phase is Phase.GRACE and not self._incoming.running:
+            self._enter_closing(Trigger.HANDLERS_ENDED, now)
+        if life.phase is Phase.CLOSING and not self._outbox.level:
+            if life.discard_ends is None:
+                life.discard_ends = now + self.limits.discard_timeout
+                self._events.append(WritingFinished())
+            if self._reading.eof_seen:
+                self._finish(Trigger.ALL_SENT_AND_READ)
+
+    def _life_timer(self, now: float) -> None:
+        life = self._life
+        if life.phase is Phase.GRACE and life.grace_ends is not None and now >= life.grace_ends:
+            self._enter_closing(Trigger.GRACE_OVER, now)
+            self._settle(now)
+        if life.phase is Phase.CLOSING:
+            if life.discard_ends is not None and now >= life.discard_ends:
+                self._finish(Trigger.ALL_SENT_AND_READ)
+            elif life.close_ends is not None and now >= life.close_ends:
+                self._finish(Trigger.CLOSE_TIMEOUT)
+
+    def _cut(self, reason: CloseReason, detail: str, now: float) -> None:
+        """No way to say anything any more: everything ends here and now."""
+        if self._life.phase is Phase.CLOSED:
+            return
+        if self._life.phase is Phase.OPEN:
+            self._leave_open(reason, detail)
+        self._incoming.clear_parking(now, answer=False)
+        self._incoming.cancel_running(now, answer=False)
+        self._finish(Trigger.TRANSPORT_LOST)
+
+    def _finish(self, trigger: Trigger) -> None:
+        life = self._life
+        life.move(trigger)
+        self._reading.stop()
+        self._outbox.clear()
+        assert life.reason is not None
+        self._events.append(PeerClosed(life.reason, life.detail))
+
+    def _stalls_at(self) -> float | None:
+        """When the connection is given up, since the transport takes nothing (F4)."""
+        outbox = self._outbox
+        if not outbox.level or self._life.phase is Phase.CLOSED:
+            return None
+        requests_stall = outbox.progress_at + self.limits.requests_stalled
+        if outbox.gated_since is None:
+            return requests_stall
+        return min(requests_stall, max(outbox.progress_at, outbox.gated_since) + self.limits.answers_stalled)
+
+
+_DISCARDING = frozenset({Phase.CLOSING, Phase.CLOSED})
+
+
+def _earlier(one: float | None, other: float | None) -> float | None:
+    if one is None:
+        return other
+    if other is None:
+        return one
+    return min(one, other)
+
+
+def _public_text(error: ProtocolError) -> str:
+    """What the remote may read about its own mistake: sizes and ids that it sent, never a byte of payload."""
+    return str(error) if type(error) is ProtocolError else "a frame is over the size limit"
+
+

@@ -1,0 +1,156 @@
+"""Everything that can go wrong, as one tree under `DuologueError`. Errors carry data, and say what to do next."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+MAX_ERROR_TEXT = 1024
+"""Text that the remote puts into an error is cut to so many characters before anyone here sees it."""
+
+
+class Executed(StrEnum):
+    """Whether the handler of a failed call may have run: what a caller must know before trying again."""
+
+    NO = "no"
+    """The handler certainly never started: trying again is safe."""
+    YES = "yes"
+    """The handler's first instruction ran. It may not have finished."""
+    UNKNOWN = "unknown"
+    """Bytes of the call left this process, and nothing that came back tells what became of them."""
+
+
+class CloseReason(StrEnum):
+    """Why a connection ended, and by whom. Fixed once, on leaving the open phase."""
+
+    CLOSED_LOCALLY = "closed locally"
+    CLOSED_BY_REMOTE = "closed by remote"
+    TRUNCATED = "closed by remote in the middle of a frame"
+    PROTOCOL_ERROR = "protocol error"
+    TRANSPORT_FAILED = "transport failed"
+    KEEPALIVE_TIMEOUT = "keepalive timeout"
+    FRAME_TIMEOUT = "frame timeout"
+    WRITE_STALLED = "write stalled"
+
+
+class ErrorKind(StrEnum):
+    """What an error frame says (docs/protocol.md, section 3). The values are the names on the wire."""
+
+    UNKNOWN_SERVICE = "UnknownService"
+    DESERIALIZE = "Deserialize"
+    INTERNAL_SERVER_ERROR = "InternalServerError"
+    PUBSUB_NO_CALL = "PubSubNoCall"
+    TIMEOUT = "Timeout"
+    DESERIALIZE_WIREFORMAT = "DeserializeWireFormat"
+    UNREADABLE = "Unreadable"
+    """Never on the wire: the error frame named a call, but its body could not be understood."""
+
+
+class FailureKind(StrEnum):
+    """Why a request of the remote's failed here. Told to local observers; the remote sees only an `ErrorKind`."""
+
+    UNKNOWN_SERVICE = "UnknownService"
+    DESERIALIZE = "Deserialize"
+    NO_HANDLER = "NoHandler"
+    HANDLER_FAILED = "HandlerFailed"
+    SERIALIZE = "Serialize"
+    FRAME_TOO_LARGE = "FrameTooLarge"
+    PUBSUB_NO_CALL = "PubSubNoCall"
+    OVERLOADED = "Overloaded"
+    """Refused: the budget and the parking were full (docs/flow.md, F3)."""
+    UNAVAILABLE = "Unavailable"
+    """Refused: this end is closing."""
+    CANCELLED = "Cancelled"
+    """The handler was cancelled since the connection ended."""
+    DROPPED = "Dropped"
+    """A one-way message was let go: over the budget with `sends="drop"`, or since the connection ended."""
+
+
+class DuologueError(Exception):
+    """The root of every error that this library raises."""
+
+
+class ProtocolError(DuologueError):
+    """The remote broke the protocol. The connection closes; `peer.events()` and waiting calls tell of it."""
+
+
+class FrameTooLarge(ProtocolError):
+    """A frame is over the limit: ours (nothing was written, the connection stays), or the remote's (it closes)."""
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(f"a frame of {size} bytes is over the limit of {limit}: send less, or raise Limits.max_frame on both ends")
+        self.size = size
+        self.limit = limit
+
+
+class EncodeError(DuologueError):
+    """A value can't be written in the wire format. Nothing was sent; the text names the field."""
+
+
+class DecodeError(DuologueError):
+    """Received bytes are not a valid value of the declared type. The text names the field."""
+
+
+class SendTimeout(DuologueError):
+    """A `send` found no room in the outbox within its timeout. No byte of it has left."""
+
+    def __init__(self) -> None:
+        super().__init__("no room to send within the timeout: the remote does not read, or this end sends faster than the link carries")
+
+
+class CallError(DuologueError):
+    """A call ended without an answer. `executed` says whether its handler may have run."""
+
+    def __init__(self, text: str, executed: Executed) -> None:
+        super().__init__(text)
+        self.executed = executed
+
+    def __str__(self) -> str:
+        return f"{self.args[0]} (executed: {self.executed.value})"
+
+
+class CallTimeout(CallError):
+    """No answer came in time. The remote may still be working on it: base mode has no cancel."""
+
+    def __init__(self, executed: Executed, text: str = "no answer within the timeout") -> None:
+        super().__init__(text, executed)
+
+
+class RemoteError(CallError):
+    """The remote answered with an error. `kind` is what it said; it never says more than that in base mode."""
+
+    def __init__(self, kind: ErrorKind, executed: Executed, message: str = "", details: Any = None) -> None:
+        super().__init__(f"the remote answered {kind.value}" + (f": {message}" if message else ""), executed)
+        self.kind = kind
+        self.message = message
+        self.details = details
+
+
+class AnswerUnreadable(CallError):
+    """The handler ran and answered, but the answer does not decode to the declared type."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text, Executed.YES)
+
+
+class Overloaded(CallError):
+    """A limit of this process is reached: too many calls wait already. Nothing was sent."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text, Executed.NO)
+
+
+class ConnectionClosed(CallError):
+    """This end has closed the connection, or is closing it. `reason` says who ended it first."""
+
+    def __init__(self, reason: CloseReason, executed: Executed = Executed.NO, detail: str = "") -> None:
+        super().__init__(f"the connection is closed: {reason.value}" + (f" ({detail})" if detail else ""), executed)
+        self.reason = reason
+
+
+class ConnectionLost(CallError):
+    """The connection ended under a waiting call, and not by us. `reason` says how."""
+
+    def __init__(self, reason: CloseReason, executed: Executed, detail: str = "") -> None:
+        super().__init__(f"the connection was lost: {reason.value}" + (f" ({detail})" if detail else ""), executed)
+        self.reason = reason

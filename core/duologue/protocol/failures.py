@@ -1,0 +1,79 @@
+"""The bodies of error frames (docs/protocol.md, sections 3 and 4): what an error says to the remote, and what ours means.
+
+The shapes are those of the original: `{"UnknownService": {"sid": {"inner": {"id": 1}}, "cid": null}}`. They carry
+kinds and ids, never the text of an exception.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from duologue.protocol.errors import (
+    MAX_ERROR_TEXT,
+    CallError,
+    CallTimeout,
+    DecodeError,
+    ErrorKind,
+    Executed,
+    FailureKind,
+    RemoteError,
+)
+
+WIRE_KINDS: dict[FailureKind, ErrorKind] = {
+    FailureKind.UNKNOWN_SERVICE: ErrorKind.UNKNOWN_SERVICE,
+    FailureKind.DESERIALIZE: ErrorKind.DESERIALIZE,
+    FailureKind.PUBSUB_NO_CALL: ErrorKind.PUBSUB_NO_CALL,
+    FailureKind.NO_HANDLER: ErrorKind.INTERNAL_SERVER_ERROR,
+    FailureKind.HANDLER_FAILED: ErrorKind.INTERNAL_SERVER_ERROR,
+    FailureKind.SERIALIZE: ErrorKind.INTERNAL_SERVER_ERROR,
+    FailureKind.FRAME_TOO_LARGE: ErrorKind.INTERNAL_SERVER_ERROR,
+    FailureKind.OVERLOADED: ErrorKind.INTERNAL_SERVER_ERROR,
+    FailureKind.UNAVAILABLE: ErrorKind.INTERNAL_SERVER_ERROR,
+    FailureKind.CANCELLED: ErrorKind.INTERNAL_SERVER_ERROR,
+    FailureKind.DROPPED: ErrorKind.INTERNAL_SERVER_ERROR,
+}
+"""What the remote learns of a failure here."""
+
+_NEVER_STARTED = frozenset({ErrorKind.UNKNOWN_SERVICE, ErrorKind.DESERIALIZE, ErrorKind.PUBSUB_NO_CALL})
+_ON_THE_WIRE = {kind.value: kind for kind in ErrorKind if kind is not ErrorKind.UNREADABLE}
+
+
+def error_body(kind: ErrorKind, sid: int, cid: int) -> dict[str, Any]:
+    """The body, as plain data, of an error about one call."""
+    if kind is ErrorKind.TIMEOUT:
+        return {kind.value: {"sid": _id(sid)}}
+    return {kind.value: {"sid": _id(sid), "cid": _id(cid)}}
+
+
+def connection_error_body(text: str) -> dict[str, Any]:
+    """The body of an error about the whole connection."""
+    return {ErrorKind.DESERIALIZE_WIREFORMAT.value: {"context": text}}
+
+
+def read_error(payload: bytes, decode: Callable[[bytes], Any]) -> tuple[ErrorKind, str]:
+    """The kind and the text of an error body. Whatever can't be understood is `UNREADABLE`: it never fails."""
+    try:
+        body = decode(payload)
+    except DecodeError:
+        return ErrorKind.UNREADABLE, ""
+    if not isinstance(body, dict) or len(body := cast("dict[Any, Any]", body)) != 1:
+        return ErrorKind.UNREADABLE, ""
+    (name, content), *_ = body.items()
+    kind = _ON_THE_WIRE.get(name) if isinstance(name, str) else None
+    if kind is None:
+        return ErrorKind.UNREADABLE, name[:MAX_ERROR_TEXT] if isinstance(name, str) else ""
+    text = cast("dict[Any, Any]", content).get("context") if isinstance(content, dict) else None
+    return kind, text[:MAX_ERROR_TEXT] if isinstance(text, str) else ""
+
+
+def call_error(kind: ErrorKind, text: str) -> CallError:
+    """What a caller gets to see of an error frame, with what is known about `executed`."""
+    if kind is ErrorKind.TIMEOUT:
+        return CallTimeout(Executed.UNKNOWN, "a relay on the way got no answer in time")
+    executed = Executed.NO if kind in _NEVER_STARTED else Executed.UNKNOWN
+    return RemoteError(kind, executed, text)
+
+
+def _id(number: int) -> dict[str, dict[str, int]]:
+    return {"inner": {"id": number}}

@@ -1,0 +1,330 @@
+"""The remote's requests: what is done with each, decided once and here (docs/flow.md).
+
+A request that arrives is delivered, parked, refused, or fails; a request that was delivered ends with one of `respond`,
+`fail` and `done`. Whatever it held, it gives back exactly once, by its own token, on every way it can end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from duologue.protocol.budget import CallBudget, SendBudget
+from duologue.protocol.errors import FailureKind, ProtocolError
+from duologue.protocol.events import CallReceived, Event, IncomingRequest, RequestCancelled, RequestFailed, SendReceived
+from duologue.protocol.failures import WIRE_KINDS, error_body
+from duologue.protocol.frames import Framing
+from duologue.protocol.ids import ERROR_SID, RESPONSE_SID
+from duologue.protocol.limits import Limits
+from duologue.protocol.outbox import Outbox
+from duologue.protocol.parking import Parking
+from duologue.protocol.routes import Router
+
+REFUSAL_SIZE = 128
+"""An upper bound for the frame of a refusal, in any of the wire formats."""
+
+
+class Incoming:
+    """Requests of the remote's, and the permits and slots that they hold."""
+
+    def __init__(
+        self,
+        router: Router,
+        budget: CallBudget,
+        limits: Limits,
+        framing: Framing,
+        encode_error: Callable[[Any], bytes],
+        outbox: Outbox,
+        events: list[Event],
+    ) -> None:
+        self.router = router
+        self.budget = budget
+        self.sends = SendBudget(limits)
+        self.parking = Parking(limits, self.sends, framing.overhead)
+        self.on_permit: Callable[[], None] | None = None
+        """Told that a permit may have become free by what another connection did."""
+        self.dropped = 0
+        """One-way messages that were let go."""
+        self._header = framing.header
+        self._overhead = framing.overhead
+        self._max_payload = limits.max_frame - framing.overhead
+        self._drop_sends = limits.sends_policy == "drop"
+        self._encode_error = encode_error
+        self._outbox = outbox
+        self._events = events
+        self._calls: dict[int, CallReceived] = {}
+        """Every call that is not answered, parked ones too, by id."""
+        self._running: dict[IncomingRequest, None] = {}
+        """Every request that was delivered and has not ended."""
+
+    # -- requests arrive ---------------------------------------------------------------------
+
+    def call_received(self, sid: int, cid: int, payload: bytes, may_refuse: bool, now: float) -> None:
+        """Deliver, park or refuse. Raises `ProtocolError` if a call of this id is not answered yet."""
+        if cid in self._calls:
+            raise _id_in_use(cid)
+        route = self.router(sid)
+        self._calls[cid] = call = CallReceived(sid, cid, payload, route)
+        if route is not None and route.has_handler:
+            if route.ordered:
+                if not self._refuse_if_full(call, may_refuse, now):
+                    self.parking.line_up(call)
+                    self._take_turns(now)
+                return
+            must_wait = self._outbox.gated_since is not None or (route.takes_permit and not self._may_start())
+        else:
+            must_wait = self._outbox.gated_since is not None  # even "there is no such service" is an answer
+        if not must_wait:
+            self._start_call(call, now)
+        elif not self._refuse_if_full(call, may_refuse, now):
+            self.parking.park(call)
+
+    def send_received(self, sid: int, payload: bytes) -> None:
+        """Deliver, line up or drop. One-way messages owe no answer, so the gate is nothing to them."""
+        route = self.router(sid)
+        send = SendReceived(sid, 0, payload, route)
+        if route is None:
+            self._report(send, FailureKind.UNKNOWN_SERVICE)
+        elif not route.has_handler:
+            self._report(send, FailureKind.NO_HANDLER)
+        elif self._drop_sends and self.sends.is_full:
+            self._drop(send)
+        elif route.ordered:
+            self.parking.line_up(send)
+            self._take_turns(0.0)
+        else:
+            self._start_send(send)
+
+    def refuse_new(self, sid: int, cid: int, payload: bytes, now: float) -> None:
+        """The connection is ending: a call is told so, a one-way message is let go. Raises what `call_received` raises."""
+        if cid == 0:
+            self.dropped += 1
+        else:
+            if cid in self._calls:
+                raise _id_in_use(cid)
+            self._refuse(CallReceived(sid, cid, payload, None), FailureKind.UNAVAILABLE, now)
+
+    # -- requests end ---------------------------------------------------------------------------
+
+    def respond(self, request: IncomingRequest, payload: bytes, now: float) -> None:
+        """The handler has ended, with this answer."""
+        self._check_delivered(request)
+        if not request.is_cancelled:
+            if request.cid == 0:
+                raise ValueError("a one-way message is not answered: end it with done")
+            size = len(payload)
+            if size > self._max_payload:
+                self.fail(request, FailureKind.FRAME_TOO_LARGE, now)
+                return
+            del self._calls[request.cid]
+            self._outbox.put_answer(self._header(RESPONSE_SID, request.cid, size), payload, now)
+        self._release(request, now)
+
+    def fail(self, request: IncomingRequest, kind: FailureKind, now: float, error: BaseException | None = None) -> None:
+        """The handler has ended, and failed. The remote learns the kind, if it called."""
+        self._check_delivered(request)
+        if not request.is_cancelled:
+            self._report(request, kind, error)
+            if request.cid:
+                self._answer_failure(request, kind, now)
+        self._release(request, now)
+
+    def done(self, request: IncomingRequest, now: float) -> None:
+        """The handler of a one-way message, or of a cancelled request, has ended."""
+        self._check_delivered(request)
+        if request.cid and not request.is_cancelled:
+            raise ValueError("a call needs an answer: end it with respond or fail")
+        self._release(request, now)
+
+    def lend(self, request: IncomingRequest, now: float) -> bool:
+        """The handler begins to wait for a remote. False if too many do, and then it must not wait."""
+        if request.is_ended or not request.permit:
+            return True
+        if request.waits == 0:
+            if request.cid:
+                if not self.budget.try_lend():
+                    return False
+            elif not self.sends.try_lend(len(request.payload) + self._overhead):
+                return False
+            request.waits = 1
+            self.advance(now)
+        else:
+            request.waits += 1
+        return True
+
+    def unlend(self, request: IncomingRequest) -> None:
+        """A wait is over."""
+        if request.is_ended or not request.permit:
+            return
+        if not request.waits:
+            raise ValueError(f"{request!r} has not lent what it holds: each unlend follows one lend")
+        request.waits -= 1
+        if request.waits == 0:
+            if request.cid:
+                self.budget.unlend()
+            else:
+                self.sends.unlend(len(request.payload) + self._overhead)
+
+    # -- what may go on --------------------------------------------------------------------------
+
+    @property
+    def running(self) -> int:
+        """Requests delivered and not ended."""
+        return len(self._running)
+
+    @property
+    def unanswered(self) -> int:
+        """Calls received and not answered."""
+        return len(self._calls)
+
+    @property
+    def holds_reading(self) -> bool:
+        """Whether reading must pause, whatever the calls do: the slots for one-way messages are taken."""
+        return not self._drop_sends and self.sends.is_full
+
+    def advance(self, now: float) -> None:
+        """Start what can start. Called whenever a permit, the gate or the turn may have become free."""
+        parking = self.parking
+        while (call := parking.first) is not None:
+            if self._outbox.gated_since is not None:
+                self.budget.withdraw(self)
+                return
+            route = call.route
+            if route is not None and route.has_handler and route.takes_permit and not self.budget.try_acquire(self):
+                break
+            parking.unpark()
+            self._start_call(call, now)
+        self._take_turns(now)
+
+    def permit_available(self) -> None:
+        """A `PermitWaiter`'s turn: it must not act here, inside of another connection's command."""
+        if self.on_permit is not None:
+            self.on_permit()
+
+    # -- the end ------------------------------------------------------------------------------------
+
+    def clear_parking(self, now: float, *, answer: bool) -> None:
+        """What has not started never will: refused, if there is someone to tell."""
+        self.budget.withdraw(self)
+        for request in self.parking.clear():
+            if isinstance(request, SendReceived):
+                self._drop(request)
+            elif answer:
+                self._refuse(request, FailureKind.UNAVAILABLE, now)
+            else:
+                del self._calls[request.cid]
+
+    def cancel_running(self, now: float, *, answer: bool) -> None:
+        """The handlers' time is over. They keep what they hold until the driver says that they have ended."""
+        for request in self._running:
+            if request.is_cancelled:
+                continue
+            if request.cid:
+                if answer:
+                    self._answer_failure(request, FailureKind.CANCELLED, now)
+                else:
+                    del self._calls[request.cid]
+            request.is_cancelled = True
+            self._events.append(RequestCancelled(request))
+
+    # -- inside ---------------------------------------------------------------------------------------
+
+    def _may_start(self) -> bool:
+        """Take a permit, if one is free and no other call of this connection waits for it already."""
+        return not self.parking.has_calls and self.budget.try_acquire(self)
+
+    def _start_call(self, call: CallReceived, now: float) -> None:
+        """Deliver the call, which has its permit if it takes one, or answer that it can't be."""
+        route = call.route
+        if route is None:
+            self._report(call, FailureKind.UNKNOWN_SERVICE)
+            self._answer_failure(call, FailureKind.UNKNOWN_SERVICE, now)
+        elif not route.has_handler:
+            self._report(call, FailureKind.NO_HANDLER)
+            self._answer_failure(call, FailureKind.NO_HANDLER, now)
+        else:
+            call.permit = route.takes_permit
+            self._deliver(call)
+
+    def _start_send(self, send: SendReceived) -> None:
+        send.permit = True
+        self.sends.start(len(send.payload) + self._overhead)
+        self._deliver(send)
+
+    def _deliver(self, request: CallReceived | SendReceived) -> None:
+        request.is_delivered = True
+        self._running[request] = None
+        self._events.append(request)
+
+    def _take_turns(self, now: float) -> None:
+        """Start the next of the ordered requests, if nobody has the turn (F6)."""
+        parking = self.parking
+        if self._outbox.gated_since is None and (request := parking.next_turn()) is not None:
+            if isinstance(request, SendReceived):
+                self._start_send(request)
+            elif isinstance(request, CallReceived):
+                assert request.route is not None
+                if not request.route.takes_permit or self._may_start():
+                    self._start_call(request, now)
+                else:
+                    parking.park(request)
+
+    def _refuse_if_full(self, call: CallReceived, may_refuse: bool, now: float) -> bool:
+        """Over the bound of the parking the newest call goes, if we are owed answers and so can't stop reading (F3)."""
+        if may_refuse and self.parking.is_full:
+            self._refuse(call, FailureKind.OVERLOADED, now)
+            if not self.parking.has_calls:
+                # It had got into the line for a permit. Who has nothing to start must not stand in the way there.
+                self.budget.withdraw(self)
+            return True
+        return False
+
+    def _refuse(self, call: IncomingRequest, kind: FailureKind, now: float) -> None:
+        self._report(call, kind)
+        self._answer_failure(call, kind, now, refused=True)
+
+    def _answer_failure(self, call: IncomingRequest, kind: FailureKind, now: float, *, refused: bool = False) -> None:
+        payload = self._encode_error(error_body(WIRE_KINDS[kind], call.sid, call.cid))
+        header = self._header(ERROR_SID, call.cid, len(payload))
+        self._calls.pop(call.cid, None)
+        if refused:
+            self._outbox.put_refusal(header, payload, now)
+        else:
+            self._outbox.put_answer(header, payload, now)
+
+    def _report(self, request: IncomingRequest, kind: FailureKind, error: BaseException | None = None) -> None:
+        name = request.route.name if request.route is not None else ""
+        self._events.append(RequestFailed(kind, request.sid, request.cid, name, error))
+
+    def _drop(self, send: IncomingRequest) -> None:
+        self.dropped += 1
+        self._report(send, FailureKind.DROPPED)
+
+    def _release(self, request: IncomingRequest, now: float) -> None:
+        """Give back what the request holds. Nothing else gives anything back at the end of a request."""
+        request.is_ended = True
+        self._running.pop(request, None)
+        if request.permit:
+            if request.cid:
+                if request.waits:
+                    self.budget.end_lent()
+                else:
+                    self.budget.release()
+            elif request.waits:
+                self.sends.end_lent()
+            else:
+                self.sends.end(len(request.payload) + self._overhead)
+        parking = self.parking
+        if parking.turn is not None:
+            parking.end_turn(request)
+        if parking.is_waiting:
+            self.advance(now)
+
+    @staticmethod
+    def _check_delivered(request: IncomingRequest) -> None:
+        if not request.is_delivered or request.is_ended:
+            raise ValueError(f"{request!r} was not delivered, or has ended: each ends with one of respond, fail and done")
+
+
+def _id_in_use(cid: int) -> ProtocolError:
+    return ProtocolError(f"call id {cid} is in use: an id may be used again only when its call is answered")

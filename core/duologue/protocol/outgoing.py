@@ -1,0 +1,255 @@
+"""Own calls and sends: from the command, through the wait for room, to the one outcome."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+from duologue.protocol.deadlines import Deadlines
+from duologue.protocol.errors import CallError, CallTimeout, Executed, FrameTooLarge, Overloaded, SendTimeout
+from duologue.protocol.events import CallFailed, Event, ResponseReceived, SendAccepted, SendFailed
+from duologue.protocol.frames import Framing
+from duologue.protocol.ids import is_reserved
+from duologue.protocol.limits import Limits
+from duologue.protocol.outbox import Outbox
+from duologue.protocol.pending import OutgoingCall, OutgoingSend, PendingCalls
+
+
+class Outgoing:
+    """Own requests. Each waits in the core for room, so that one wait and one deadline cover all of its life."""
+
+    __slots__ = (
+        "_arrivals",
+        "_blocked",
+        "_deadlines",
+        "_events",
+        "_high",
+        "_limits",
+        "_low",
+        "_max_payload",
+        "_outbox",
+        "_owed_limit",
+        "_waiting_calls",
+        "_waiting_sends",
+        "header",
+        "pending",
+    )
+
+    def __init__(self, limits: Limits, framing: Framing, outbox: Outbox, events: list[Event], first_id: int) -> None:
+        self.pending = PendingCalls(limits.given_up, first_id)
+        self.header = framing.header
+        self._limits = limits
+        self._max_payload = limits.max_frame - framing.overhead
+        self._owed_limit = limits.owed
+        self._high = limits.outbox_high
+        self._low = limits.outbox_low
+        self._outbox = outbox
+        self._events = events
+        self._deadlines = Deadlines()
+        self._waiting_calls: OrderedDict[OutgoingCall, int] = OrderedDict()
+        """Those who wait for room, each with its number in the order of arrival."""
+        self._waiting_sends: OrderedDict[OutgoingSend, int] = OrderedDict()
+        self._arrivals = 0
+        self._blocked = False
+        """The outbox was full, and is not yet down to its low-water mark."""
+
+    # -- commands ------------------------------------------------------------------------------
+
+    def call(self, sid: int, payload: bytes, deadline: float | None, now: float) -> OutgoingCall:
+        self._check(sid, payload, deadline)
+        call = OutgoingCall(sid, payload, deadline)
+        if deadline is not None and deadline <= now:
+            call.is_ended = True
+            self._events.append(CallFailed(call, CallTimeout(Executed.NO)))
+            return call
+        if self._waiting_calls or self.pending.owed >= self._owed_limit or not self._has_room():
+            self._check_line("calls")
+            self._arrivals += 1
+            self._waiting_calls[call] = self._arrivals
+        else:
+            self._enter(call, now)
+        if deadline is not None:
+            self._deadlines.add(deadline, call)
+        return call
+
+    def send(self, sid: int, payload: bytes, deadline: float | None, now: float) -> OutgoingSend | None:
+        self._check(sid, payload, deadline)
+        if not self._waiting_sends and self._has_room():
+            self._outbox.put_request(0, self.header(sid, 0, len(payload)), payload, now)
+            return None
+        send = OutgoingSend(sid, payload, deadline)
+        if deadline is not None and deadline <= now:
+            send.is_ended = True
+            self._events.append(SendFailed(send, SendTimeout()))
+            return send
+        self._check_line("sends")
+        self._arrivals += 1
+        self._waiting_sends[send] = self._arrivals
+        if deadline is not None:
+            self._deadlines.add(deadline, send)
+        return send
+
+    def cancel(self, item: OutgoingCall | OutgoingSend, now: float) -> Executed:
+        """The one who waited gave up: no event, since nobody is left to read it."""
+        if item.is_ended:
+            return Executed.UNKNOWN
+        if isinstance(item, OutgoingSend):
+            del self._waiting_sends[item]
+            self._end(item)
+            return Executed.NO
+        executed = self._give_up(item, now)
+        if item.id and executed is Executed.NO:
+            self._outbox.remove_calls({item.id})
+        self.admit(now)
+        return executed
+
+    # -- what the remote answers ------------------------------------------------------------
+
+    def response_received(self, call_id: int, payload: bytes) -> bool:
+        """Resolve the call, if one waits for this."""
+        call = self.pending.pop(call_id)
+        if call is None:
+            return False
+        self._end(call)
+        self._events.append(ResponseReceived(call, payload))
+        return True
+
+    def error_received(self, call_id: int, error: CallError) -> bool:
+        """Fail the call, if one waits for this."""
+        call = self.pending.pop(call_id)
+        if call is None:
+            return False
+        self._end(call)
+        self._events.append(CallFailed(call, error))
+        return True
+
+    # -- room, time, and the end --------------------------------------------------------
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether a request waits for room."""
+        return bool(self._waiting_calls or self._waiting_sends)
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for room."""
+        return len(self._waiting_calls) + len(self._waiting_sends)
+
+    @property
+    def deadlines(self) -> int:
+        """Entries in the heap of deadlines, ended ones included."""
+        return len(self._deadlines)
+
+    def admit(self, now: float) -> None:
+        """Let those who wait go on, as far as there is room now, in the order in which they came, so that none starves.
+
+        Only calls that wait for answers to others let sends pass.
+        """
+        calls, sends = self._waiting_calls, self._waiting_sends
+        while self._has_room():
+            call = next(iter(calls)) if calls and self.pending.owed < self._owed_limit else None
+            send = next(iter(sends)) if sends else None
+            if send is not None and (call is None or sends[send] < calls[call]):
+                del sends[send]
+                self._end(send)
+                self._outbox.put_request(0, self.header(send.sid, 0, len(send.payload)), send.payload, now)
+                self._events.append(SendAccepted(send))
+            elif call is not None:
+                del calls[call]
+                self._enter(call, now)
+            else:
+                return
+
+    def next_deadline(self) -> float | None:
+        first = self._deadlines.next()
+        # Even if nothing waits for room: what is owed also decides whether calls are refused or reading pauses (F3).
+        forgetting = self.pending.next_forgetting()
+        if first is None or forgetting is None:
+            return forgetting if first is None else first
+        return min(first, forgetting)
+
+    def handle_timer(self, now: float) -> None:
+        unsent: set[int] = set()
+        for item in self._deadlines.pop_expired(now):
+            if isinstance(item, OutgoingCall):
+                executed = self._give_up(item, now, popped=True)
+                if item.id and executed is Executed.NO:
+                    unsent.add(item.id)
+                self._events.append(CallFailed(item, CallTimeout(executed)))
+            elif isinstance(item, OutgoingSend):
+                del self._waiting_sends[item]
+                item.is_ended = True
+                self._events.append(SendFailed(item, SendTimeout()))
+        if unsent:
+            self._outbox.remove_calls(unsent)
+        self.pending.forget(now)
+        self.admit(now)
+
+    def fail_all(self, error: Callable[[Executed], CallError]) -> None:
+        """The connection ends: everyone who waits learns it at once. Frames of calls that have not left never will."""
+        unsent: set[int] = set()
+        for call in self.pending.clear():
+            executed = self._executed(call)
+            if executed is Executed.NO:
+                unsent.add(call.id)
+            call.is_ended = True
+            self._events.append(CallFailed(call, error(executed)))
+        if unsent:
+            self._outbox.remove_calls(unsent)
+        for call in self._waiting_calls:
+            call.is_ended = True
+            self._events.append(CallFailed(call, error(Executed.NO)))
+        for send in self._waiting_sends:
+            send.is_ended = True
+            self._events.append(SendFailed(send, error(Executed.NO)))
+        self._waiting_calls.clear()
+        self._waiting_sends.clear()
+        self._deadlines.clear()
+
+    # -- inside ------------------------------------------------------------------------------
+
+    def _check(self, sid: int, payload: bytes, deadline: float | None) -> None:
+        if is_reserved(sid):
+            raise ValueError(f"service id {sid} is reserved or not a 64-bit number: no request can go there")
+        if len(payload) > self._max_payload:
+            raise FrameTooLarge(len(payload) + self._limits.max_frame - self._max_payload, self._limits.max_frame)
+        if deadline is not None and deadline != deadline:
+            raise ValueError("the deadline is not a number: give seconds, or None to wait for ever")
+
+    def _check_line(self, what: str) -> None:
+        if self.waiting >= self._limits.waiting:
+            raise Overloaded(f"{self.waiting} {what} and sends wait for room already: make fewer at once, or raise Limits.waiting")
+
+    def _has_room(self) -> bool:
+        level = self._outbox.level
+        if self._blocked:
+            self._blocked = level > self._low
+        else:
+            self._blocked = level >= self._high
+        return not self._blocked
+
+    def _enter(self, call: OutgoingCall, now: float) -> None:
+        payload = call.payload
+        call_id = self.pending.add(call)
+        self._outbox.put_request(call_id, self.header(call.sid, call_id, len(payload)), payload, now)
+        call.payload = b""
+
+    def _end(self, item: OutgoingCall | OutgoingSend) -> None:
+        item.is_ended = True
+        if item.deadline is not None:
+            self._deadlines.note_ended()
+
+    def _executed(self, call: OutgoingCall) -> Executed:
+        return Executed.UNKNOWN if call.id and self._outbox.was_handed_out(call.id) else Executed.NO
+
+    def _give_up(self, call: OutgoingCall, now: float, *, popped: bool = False) -> Executed:
+        executed = self._executed(call)
+        if call.id:
+            self.pending.give_up(call, executed, now)
+        else:
+            del self._waiting_calls[call]
+        if popped:
+            call.is_ended = True
+        else:
+            self._end(call)
+        return executed

@@ -1,0 +1,79 @@
+"""The remote's services, typed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from duologue.errors import AnswerUnreadable, DecodeError, RegistrationError
+from duologue.messages import Message
+from duologue.peer import DEFAULT, Peer, Timeout
+
+if TYPE_CHECKING:
+    from duologue.namespace import Namespace
+
+T = TypeVar("T")
+
+
+class Remote:
+    """The services of a namespace at the other end: `await peer.remote(calc).call(Add(a=1, b=2))`.
+
+    Cheap to make, and keeps nothing alive but the peer. Usually made by `peer.remote(namespace)`.
+    """
+
+    __slots__ = ("_call_raw", "_calls", "_namespace", "_peer", "_send_raw")
+
+    def __init__(self, peer: Peer, namespace: Namespace) -> None:
+        self._peer = peer
+        self._namespace = namespace
+        self._calls = namespace.calls(peer.wireformat)
+        self._call_raw = peer.call_raw
+        self._send_raw = peer.send_raw
+
+    @property
+    def peer(self) -> Peer:
+        """The connection that it calls through."""
+        return self._peer
+
+    @property
+    def namespace(self) -> Namespace:
+        """The messages that it takes."""
+        return self._namespace
+
+    async def call(self, message: Message[T], *, timeout: Timeout = DEFAULT) -> T:
+        """Send a message, and wait for its answer, at most `timeout` seconds.
+
+        Every `CallError` says by `executed` whether the handler may have run: `CallTimeout`, `RemoteError`,
+        `AnswerUnreadable`, `Overloaded`, `ConnectionClosed`, `ConnectionLost`. `EncodeError`, `FrameTooLarge` and
+        `RegistrationError` (the message is of another namespace) are raised before anything is sent.
+        """
+        try:
+            sid, encode, decode = self._calls[type(message)]
+        except KeyError:
+            raise self._refusal(message) from None
+        answer = await self._call_raw(sid, encode(message), timeout=timeout)
+        try:
+            result: T = decode(answer)
+        except DecodeError as exc:
+            name = self._namespace.name_of(sid)
+            raise AnswerUnreadable(
+                f"the answer of {name} does not decode to the declared type: {exc}"
+            ) from exc
+        return result
+
+    async def send(self, message: Message[Any], *, timeout: Timeout = DEFAULT) -> None:
+        """Send a message, one way: returns when it is in the outbox. Waits at most `timeout` seconds for room there.
+
+        Nothing tells whether it arrives. Raises `SendTimeout`, `Overloaded`, `ConnectionClosed`, `ConnectionLost`,
+        and before anything is sent `EncodeError`, `FrameTooLarge` and `RegistrationError`.
+        """
+        try:
+            sid, encode, _ = self._calls[type(message)]
+        except KeyError:
+            raise self._refusal(message) from None
+        await self._send_raw(sid, encode(message), timeout=timeout)
+
+    def __repr__(self) -> str:
+        return f"<Remote {self._namespace.name!r} of {self._peer.info!r}>"
+
+    def _refusal(self, message: object) -> RegistrationError:
+        return self._namespace.refusal(message)

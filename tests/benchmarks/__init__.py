@@ -1,0 +1,1 @@
+"""Benchmarks: the library against what else there is, and against a minimal RPC written by hand."""

@@ -1,0 +1,106 @@
+"""What runs in the child processes: a subject's server, its client, or only the question whether it can run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from benchmarks.cases import CASES, MIB
+from benchmarks.load import measure
+from benchmarks.memory import measure_idle
+from benchmarks.subjects import make_subject
+from benchmarks.subjects.base import Subject
+
+
+def _say(**fields: object) -> None:
+    """Tell the harness something: one line of JSON."""
+    print(json.dumps(fields), flush=True)
+
+
+async def _serve(subject: Subject) -> None:
+    async with subject.surroundings():
+        await subject.serve(lambda port: _say(port=port))
+
+
+async def _load(subject: Subject, options: argparse.Namespace) -> None:
+    async with subject.surroundings():
+        if options.case == "idle":
+            figures = await measure_idle(subject, options.port, options.server_pid)
+        else:
+            async with subject.connect(options.port) as client:
+                figures = await measure(CASES[options.case], client, options.seconds)
+        _say(figures=figures)
+
+
+def _allow_files(count: int) -> None:
+    """The `idle` case opens hundreds of connections, and some libraries several files for each."""
+    try:
+        import resource
+    except ImportError:  # Windows, where there is no such limit.
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < count:
+        limit = count if hard == resource.RLIM_INFINITY else min(count, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+
+
+def _settle_malloc() -> None:
+    """Free one large block.
+
+    Until the first is freed, glibc maps and unmaps memory for each block over 128 KiB, of which asyncio's plain
+    protocols allocate one for each `recv`. That halves their calls one at a time, in a fresh process, and not in
+    one that has been running for a while: whether it does must not depend on what happened before the measurement.
+    """
+    block = bytearray(4 * MIB)
+    del block
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("role", choices=["probe", "server", "client"])
+    parser.add_argument("subject")
+    parser.add_argument("--wireformat", required=True)
+    parser.add_argument("--core", type=int)
+    parser.add_argument("--life", type=int, default=0)
+    parser.add_argument("--port", type=int)
+    parser.add_argument("--server-pid", type=int)
+    parser.add_argument("--seconds", type=float)
+    parser.add_argument("--case")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Play the part that the harness asks for."""
+    options = _parse(arguments)
+    if options.core is not None and sys.platform == "linux":
+        # First of all, because threads that a library starts when it is imported inherit it.
+        os.sched_setaffinity(0, {options.core})
+    if hasattr(signal, "alarm"):
+        # If the harness is killed nobody ends its children: this does.
+        signal.alarm(options.life)
+    _allow_files(8192)
+    _settle_malloc()
+    subject = make_subject(options.subject, options.wireformat)
+    if options.role == "probe":
+        _say(cases=sorted(subject.cases))
+        return
+    part: Callable[[], Coroutine[Any, Any, None]]
+    if options.role == "server":
+
+        def part() -> Coroutine[Any, Any, None]:
+            return _serve(subject)
+    else:
+
+        def part() -> Coroutine[Any, Any, None]:
+            return _load(subject, options)
+
+    subject.runtime.run(part)
+
+
+if __name__ == "__main__":
+    main()

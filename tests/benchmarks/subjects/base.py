@@ -1,0 +1,44 @@
+"""The port that each subject fills."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
+
+from benchmarks.cases import CASES
+from benchmarks.load import Client
+from benchmarks.runtimes import Runtime
+
+HOST = "127.0.0.1"
+
+
+class Subject(ABC):
+    """An RPC library, or what stands in for one: a server, and connections to it."""
+
+    cases: frozenset[str] = frozenset(CASES)
+    """The names of the cases that make sense for it."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
+
+    def surroundings(self) -> AbstractAsyncContextManager[None]:
+        """What the whole process needs around it, server or client."""
+        return nullcontext()
+
+    @abstractmethod
+    async def serve(self, ready: Callable[[int], None]) -> None:
+        """Listen on a free port of HOST, tell it to `ready`, and serve until the process is ended."""
+
+    @abstractmethod
+    def connect(self, port: int) -> AbstractAsyncContextManager[Client]:
+        """Open one connection."""
+
+
+async def serve_protocol(factory: Callable[[], asyncio.BaseProtocol], ready: Callable[[int], None]) -> None:
+    """Serve an asyncio protocol until the process is ended."""
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(factory, HOST, 0, backlog=1024)
+    ready(server.sockets[0].getsockname()[1])
+    await server.serve_forever()

@@ -1,0 +1,368 @@
+"""The random test of the flow rules: `python tests/simulation/flow.py --seeds 5000`.
+
+Everything that can happen next is in one list: a link moves some bytes, a driver looks at its connection, a handler
+takes a step. One of them is chosen at random, until the list is empty. There is no timeout that could help out, so
+whatever has not ended then never will: a deadlock. The same seed gives the same run, step by step.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+import zlib
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+if not __package__:
+    # Run as a file: Python put its folder on the path. What is needed there is the folder that holds `tests`.
+    sys.path[0] = str(Path(__file__).resolve().parent.parent.parent)
+
+from duologue.protocol.budget import CallBudget
+from duologue.protocol.connection import Connection
+from duologue.protocol.errors import CallError, DuologueError
+from duologue.protocol.events import IncomingRequest
+from duologue.protocol.limits import Limits
+from tests.simulation.flow_checks import check_end, check_finished, describe_deadlock
+from tests.simulation.flow_ends import (
+    ROUTES,
+    Cancelled,
+    End,
+    HandlerFailed,
+    Hooks,
+    LinkPlan,
+    Running,
+    Steps,
+    Task,
+    Waiter,
+    error_bodies,
+    number_of,
+)
+from tests.simulation.flow_scripts import (
+    Ask,
+    Compute,
+    Forest,
+    Links,
+    Script,
+    Tell,
+    random_limits,
+    random_links,
+)
+
+
+class Deadlock(Exception):
+    """Nothing can move, and something has not ended. The text says who waits for what."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The rules as they are. A test of the test breaks one of them, and expects deadlocks."""
+
+    connection: type[Connection] = Connection
+    handlers_lend: bool = True
+
+
+@dataclass(slots=True)
+class Plan:
+    """What is to happen in a run."""
+
+    links: Links
+    limits: Sequence[Limits]
+    """Of each node."""
+    scripts: Sequence[Script] = ()
+    roots: Sequence[tuple[int, Script]] = ()
+    """What is called and sent from outside of all handlers, by which node."""
+    shares_budget: bool = False
+    """Whether the connections of a node share their permits."""
+    link: LinkPlan = field(default_factory=lambda: LinkPlan(4096))
+    deadline: float | None = None
+    """Of every call and send; so late that it never comes."""
+    starts_at_once: bool = False
+    """Whether a handler takes its first step in place, like an eager task."""
+    cancels: float = 0.0
+    """How likely a step is to be the cancellation of someone who waits."""
+    weights: tuple[float, float, float, float] = (1, 1, 1, 1)
+    """How likely links write, links read, drivers drive, handlers step."""
+
+
+@dataclass(slots=True)
+class Result:
+    """What came of a run."""
+
+    steps: int
+    trace: int
+    outcomes: Counter[str]
+    """How the calls ended."""
+    counts: Counter[str]
+
+
+class Simulation:
+    """One run."""
+
+    def __init__(self, seed: int, plan: Plan, rules: Rules = Rules()) -> None:
+        self.plan = plan
+        self.rules = rules
+        self.steps = 0
+        self.trace = 0
+        self.outcomes: Counter[str] = Counter()
+        self.ready: list[Task] = []
+        self.tasks: dict[Task, None] = {}
+        """All that have not ended."""
+        self.ends: list[End] = []
+        self.budgets: list[tuple[CallBudget, list[End]]] = []
+        self.largest = max((24 + 4 + max(s.size, s.answer) for s in plan.scripts), default=0)
+        self._rng = Random(f"schedule {seed}")
+        self._is_recorded = False
+        self._make_ends()
+        for node, script in plan.roots:
+            ask = self._ask(script, None) if script.is_call else self._tell(script, None)
+            self._add_task(f"node {node}, from outside: {script}", ask)
+
+    # -- running -------------------------------------------------------------------------------
+
+    def run(self) -> Result:
+        """Until nothing can move. Raises `Deadlock`, or `AssertionError` when an invariant does not hold."""
+        while self.step():
+            pass
+        if self.tasks or any(end.running or end.waiting for end in self.ends):
+            raise Deadlock(describe_deadlock(self.ends, list(self.tasks)))
+        for end in self.ends:
+            check_end(end, self.budgets, self.largest)
+            check_finished(end)
+        counts = sum((end.counts for end in self.ends), Counter[str]())
+        return Result(self.steps, self.trace, self.outcomes, counts)
+
+    def step(self) -> bool:
+        """One random thing happens. False if nothing can."""
+        rng, ends = self._rng, self.ends
+        classes: list[Sequence[End] | Sequence[Task]] = [
+            [end for end in ends if end.can_push],
+            [end for end in ends if end.can_pull],
+            [end for end in ends if end.is_scheduled],
+            self.ready,
+        ]
+        possible = [number for number in range(4) if classes[number]]
+        if not possible:
+            return False
+        self.steps += 1
+        weights = [self.plan.weights[number] for number in possible]
+        number = rng.choices(possible, weights)[0]
+        chosen = classes[number][rng.randrange(len(classes[number]))]
+        if self.plan.cancels and rng.random() < self.plan.cancels:
+            self._cancel_someone(rng.choice(ends))
+        if isinstance(chosen, Task):
+            self.ready.remove(chosen)
+            self._step_task(chosen)
+        else:
+            self._move(number, chosen)
+        self.trace = zlib.crc32(f"{number} {chosen.name}".encode(), self.trace)
+        for end in (chosen,) if isinstance(chosen, End) else ends:
+            check_end(end, self.budgets, self.largest)
+        return True
+
+    def now(self) -> float:
+        """Time goes by with the steps; nothing waits for it."""
+        return self.steps * 0.001
+
+    def cut(self, end: End) -> None:
+        """A link breaks: both ends learn it, and what was on its way is gone."""
+        for one in (end, end.other):
+            one.pipe.clear()
+            one.unsent = memoryview(b"")
+            one.connection.transport_lost("cut", self.now())
+            one.drive()
+
+    # -- inside: the schedule ----------------------------------------------------------------------
+
+    def _move(self, number: int, end: End) -> None:
+        if number == 2:
+            end.drive()
+            return
+        capacity = self.plan.link.capacity
+        size = capacity if self._rng.random() < 0.3 else self._rng.randint(1, capacity)
+        self.trace = zlib.crc32(size.to_bytes(4, "little"), self.trace)
+        if number == 0:
+            end.push(size)
+        else:
+            end.pull(size)
+
+    def _step_task(self, task: Task) -> None:
+        if not task.step():
+            del self.tasks[task]
+
+    def _cancel_someone(self, end: End) -> None:
+        if end.waiting:
+            end.cancel(self._rng.choice(list(end.waiting)))
+
+    def _add_task(self, name: str, steps: Steps) -> Task:
+        task = Task(name, steps, self.ready)
+        self.tasks[task] = None
+        return task
+
+    # -- inside: handlers -----------------------------------------------------------------------------
+
+    def _start(self, end: End, request: IncomingRequest) -> None:
+        script = self.plan.scripts[number_of(request.payload)]
+        assert request.payload == script.request_payload
+        assert request.sid == script.service
+        running = Running(end, request, script, lends=self.rules.handlers_lend)
+        end.running[request] = running
+        running.task = task = self._add_task(f"{end} handles {script}", self._handle(running))
+        if self.plan.starts_at_once:
+            self.ready.remove(task)
+            self._step_task(task)
+
+    def _cancel(self, end: End, request: IncomingRequest) -> None:
+        task = end.running[request].task
+        assert task is not None
+        task.cancel()
+
+    def _handle(self, running: Running) -> Steps:
+        script = running.script
+        outcome: bytes | BaseException
+        try:
+            for step in script.steps:
+                match step:
+                    case Compute(turns):
+                        for _ in range(turns):
+                            yield None
+                    case Ask((call,)):
+                        yield from self._ask(call, running)
+                    case Ask(calls):
+                        tasks = [self._add_task(f"{running.end} handles {script}, beside", self._ask(call, running)) for call in calls]
+                        for task in tasks:
+                            yield task.ended
+                    case Tell(send):
+                        yield from self._tell(send, running)
+            if script.fails:
+                raise HandlerFailed
+            outcome = script.answer_payload
+        except (DuologueError, HandlerFailed, Cancelled) as error:
+            outcome = error
+        running.end.end_request(running.request, outcome)
+
+    def _ask(self, script: Script, running: Running | None) -> Steps:
+        """A call: what the driver's `call_raw` does."""
+        try:
+            if running is not None:
+                running.lend()
+            try:
+                waiter = self.ends[script.via].call(script, self.plan.deadline, nested=running is not None)
+                answer = yield waiter
+            finally:
+                if running is not None:
+                    running.unlend()
+        except (CallError, Cancelled) as error:
+            self.outcomes[str(error)[:60]] += 1
+            if running is not None and not running.script.tolerant:
+                raise
+        else:
+            assert answer == script.answer_payload
+            self.outcomes["answered"] += 1
+
+    def _tell(self, script: Script, running: Running | None) -> Steps:
+        """A send: what the driver's `send_raw` does."""
+        end = self.ends[script.via]
+        try:
+            waiter = end.send(script, self.plan.deadline)
+            if waiter is None:
+                return
+            if running is not None:
+                try:
+                    running.lend()
+                except DuologueError:
+                    end.forget(waiter)
+                    raise
+            try:
+                yield waiter
+            finally:
+                if running is not None:
+                    running.unlend()
+        except (DuologueError, Cancelled):
+            if running is not None and not running.script.tolerant:
+                raise
+
+    # -- inside: the set-up ---------------------------------------------------------------------------
+
+    def _make_ends(self) -> None:
+        plan = self.plan
+        hooks = Hooks(self.now, self._start, self._cancel)
+        shared = [CallBudget(limits.calls, lent_limit=limits.lent) for limits in plan.limits]
+        at_node: list[list[End]] = [[] for _ in plan.limits]
+        for number in range(2 * len(plan.links.pairs)):
+            node = plan.links.node(number)
+            limits = plan.limits[node]
+            budget = shared[node] if plan.shares_budget else CallBudget(limits.calls, lent_limit=limits.lent)
+            connection = self.rules.connection(ROUTES.get, error_bodies(), limits=limits, budget=budget)
+            end = End(f"{node}.{number}", node, connection, limits, plan.link, hooks)
+            self.ends.append(end)
+            at_node[node].append(end)
+            if not plan.shares_budget:
+                self.budgets.append((budget, [end]))
+        if plan.shares_budget:
+            self.budgets += zip(shared, at_node, strict=True)
+        for number, end in enumerate(self.ends):
+            end.other = self.ends[number ^ 1]
+
+
+def random_plan(seed: int) -> Plan:
+    """The plan that belongs to a seed."""
+    rng = Random(f"plan {seed}")
+    links = random_links(rng)
+    capacity = int(2 ** rng.uniform(6, 12))
+    forest = Forest(rng, links, rng.choice((10, 40, 120)), volume=500 * capacity)
+    roots: list[tuple[int, Script]] = []
+    while not forest.is_grown:
+        node = rng.randrange(links.nodes)
+        roots.append((node, forest.grow(node)))
+    common = random_limits(rng)
+    return Plan(
+        links,
+        [common if rng.random() < 0.5 else random_limits(rng) for _ in range(links.nodes)],
+        forest.scripts,
+        roots,
+        shares_budget=rng.random() < 0.5,
+        link=LinkPlan(capacity, takes_at_once=rng.random() < 0.5),
+        deadline=rng.choice((None, 1e9)),
+        starts_at_once=rng.random() < 0.5,
+        cancels=rng.choice((0.0, 0.0, 0.0, 0.02)),
+        weights=tuple(rng.choice((1, 1, 5, 50)) for _ in range(4)),  # type: ignore[arg-type]
+    )
+
+
+def run(seed: int, rules: Rules = Rules()) -> Result:
+    """The run that belongs to a seed."""
+    return Simulation(seed, random_plan(seed), rules).run()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=1000, help="how many")
+    parser.add_argument("--first", type=int, default=0, help="the first one")
+    options = parser.parse_args(arguments)
+    outcomes: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
+    steps = failed = 0
+    began = time.monotonic()
+    for seed in range(options.first, options.first + options.seeds):
+        try:
+            result = run(seed)
+        except (Deadlock, AssertionError) as error:
+            failed += 1
+            print(f"seed {seed}: {type(error).__name__}: {error}\n")
+            continue
+        steps += result.steps
+        outcomes += result.outcomes
+        counts += result.counts
+    for what, count in [*outcomes.most_common(), *counts.most_common()]:
+        print(f"{count:9,}  {what}")
+    print(f"{steps:9,}  steps, {time.monotonic() - began:.1f} s")
+    print(f"{options.seeds - failed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,378 @@
+"""What a flow simulation is made of: handlers that take one step at a time, and ends of links that move bytes when told to.
+
+An `End` does with its `Connection` what the real driver does, in the same order; only the loop around it is missing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any, assert_never
+
+from duologue.protocol.connection import Connection, ErrorBodies
+from duologue.protocol.errors import DuologueError, FailureKind, Overloaded
+from duologue.protocol.events import (
+    CallFailed,
+    CallReceived,
+    ErrorReported,
+    Event,
+    IncomingRequest,
+    PeerClosed,
+    RequestCancelled,
+    RequestFailed,
+    ResponseReceived,
+    SendAccepted,
+    SendFailed,
+    SendReceived,
+    WritingFinished,
+)
+from duologue.protocol.frames import HEADER_SIZE
+from duologue.protocol.limits import Limits
+from duologue.protocol.pending import OutgoingCall, OutgoingSend
+from duologue.protocol.routes import Route
+from tests.simulation.flow_scripts import NUMBER_SIZE, Script, Service
+
+Steps = Generator["Waiter | None", Any, Any]
+"""What a handler does: it yields None to be taken up again, or what it waits for."""
+
+
+class HandlerFailed(Exception):
+    """Raised by a handler, as its script says."""
+
+
+class Cancelled(Exception):
+    """Whoever waited was cancelled."""
+
+
+class Waiter:
+    """A value that is still to come, for one task."""
+
+    __slots__ = ("done", "item", "result", "task", "what")
+
+    def __init__(self, what: str, item: OutgoingCall | OutgoingSend | None = None) -> None:
+        self.what = what
+        self.item = item
+        self.done = False
+        self.result: Any = None
+        self.task: Task | None = None
+
+    def set_result(self, result: Any) -> None:
+        assert not self.done, f"{self.what} has two outcomes"
+        self.done = True
+        self.result = result
+        if self.task is not None:
+            self.task.wake()
+
+
+class Task:
+    """A handler, or a part of one that runs beside the rest. It is in `ready` while it can go on."""
+
+    __slots__ = ("ended", "name", "ready", "steps", "waiter")
+
+    def __init__(self, name: str, steps: Steps, ready: list[Task]) -> None:
+        self.name = name
+        self.steps = steps
+        self.ready = ready
+        self.waiter: Waiter | None = None
+        self.ended = Waiter(f"the end of {name}")
+        ready.append(self)
+
+    def wake(self) -> None:
+        self.ready.append(self)
+
+    def cancel(self) -> None:
+        """Raise `Cancelled` where the task stands."""
+        is_blocked = self.waiter is not None and not self.waiter.done
+        if self.waiter is not None:
+            self.waiter.task = None
+        self.waiter = Waiter("a cancellation")
+        self.waiter.set_result(Cancelled())
+        if is_blocked:
+            self.wake()
+
+    def step(self) -> bool:
+        """Go on for one step. Says whether the task goes on after it."""
+        waiter, self.waiter = self.waiter, None
+        result = waiter.result if waiter is not None else None
+        try:
+            if isinstance(result, BaseException):
+                self.waiter = self.steps.throw(result)
+            else:
+                self.waiter = self.steps.send(result)
+        except StopIteration:
+            self.ended.set_result(None)
+            return False
+        except (DuologueError, Cancelled) as error:
+            self.ended.set_result(error)
+            return False
+        if self.waiter is None or self.waiter.done:
+            self.wake()
+        else:
+            self.waiter.task = self
+        return True
+
+
+class FlowRoute(Route):
+    """Says how a service is to be run; the simulation runs it."""
+
+    def __init__(self, service: Service) -> None:
+        self.name = service.name
+        self.ordered = service is Service.ORDERED
+        self.takes_permit = service is not Service.FREE
+        self.has_handler = service is not Service.NOBODY
+
+    def run(self, payload: bytes, context: Any, answered: bool) -> Any:
+        raise NotImplementedError
+
+    def run_sync(self, payload: bytes, context: Any, answered: bool) -> bytes:
+        raise NotImplementedError
+
+
+ROUTES: dict[int, Route] = {service: FlowRoute(service) for service in Service if service is not Service.UNKNOWN}
+
+
+class Running:
+    """A request whose handler runs. It counts its waits itself, to compare with what the core counts."""
+
+    __slots__ = ("end", "lends", "request", "script", "takes_permit", "task", "waits")
+
+    def __init__(self, end: End, request: IncomingRequest, script: Script, *, lends: bool) -> None:
+        self.end = end
+        self.request = request
+        self.script = script
+        self.lends = lends
+        self.waits = 0
+        self.task: Task | None = None
+        self.takes_permit = script.service is not Service.FREE
+
+    def lend(self) -> None:
+        if self.lends and not self.end.lend(self.request):
+            self.end.counts["too many lent"] += 1
+            raise Overloaded("too many handlers wait for a remote already")
+        self.waits += 1
+
+    def unlend(self) -> None:
+        self.waits -= 1
+        if self.lends:
+            self.end.connection.unlend(self.request, self.end.clock())
+
+
+@dataclass(frozen=True, slots=True)
+class LinkPlan:
+    """What a link is like, in one direction."""
+
+    capacity: int
+    """Bytes in the pipe."""
+    takes_at_once: bool = False
+    """What fits into the pipe when it is written is in it at once, as with a socket; else it takes a while."""
+
+
+@dataclass(slots=True)
+class Hooks:
+    """What an end needs of the simulation around it."""
+
+    clock: Callable[[], float]
+    start: Callable[[End, IncomingRequest], None]
+    cancel: Callable[[End, IncomingRequest], None]
+
+
+class End:
+    """One end of a link, with the driver's work: dispatch, write, and read when the core wants it."""
+
+    def __init__(self, name: str, node: int, connection: Connection, limits: Limits, link: LinkPlan, hooks: Hooks) -> None:
+        self.name = name
+        self.node = node
+        self.connection = connection
+        self.limits = limits
+        self.clock = hooks.clock
+        self.other: End
+        self.counts: Counter[str] = Counter()
+        self.running: dict[IncomingRequest, Running] = {}
+        self.waiting: dict[Waiter, None] = {}
+        self.pipe = bytearray()
+        """Bytes on their way to the other end."""
+        self.capacity = link.capacity
+        self._takes_at_once = link.takes_at_once
+        self.unsent = memoryview(b"")
+        """Bytes that the link was given, and that did not fit into the pipe yet."""
+        self.is_reading = True
+        self.is_scheduled = False
+        self._is_driving = False
+        self._is_writing = False
+        self._permit_came = False
+        self._start = hooks.start
+        self._cancel = hooks.cancel
+        connection.incoming.on_permit = self._permit_available
+
+    def __repr__(self) -> str:
+        return self.name
+
+    # -- what handlers do ------------------------------------------------------------------------
+
+    def call(self, script: Script, deadline: float | None, *, nested: bool) -> Waiter:
+        call = self.connection.call(script.service, script.request_payload, deadline, self.clock())
+        call.waiter = waiter = Waiter(f"the answer to {script} over {self.name}", call)
+        self.waiting[waiter] = None
+        self.counts["calls"] += 1
+        self.touch()
+        return waiter
+
+    def send(self, script: Script, deadline: float | None) -> Waiter | None:
+        send = self.connection.send(script.service, script.request_payload, deadline, self.clock())
+        self.counts["sends"] += 1
+        self.touch()
+        if send is None:
+            return None
+        send.waiter = waiter = Waiter(f"room for {script} on {self.name}", send)
+        self.waiting[waiter] = None
+        return waiter
+
+    def cancel(self, waiter: Waiter) -> None:
+        """Whoever waits is cancelled."""
+        self.forget(waiter)
+        self.counts["cancelled"] += 1
+        waiter.set_result(Cancelled())
+
+    def forget(self, waiter: Waiter) -> None:
+        """Nobody waits for this any more."""
+        assert waiter.item is not None
+        del self.waiting[waiter]
+        self.connection.cancel(waiter.item, self.clock())
+        self.counts["sends"] -= isinstance(waiter.item, OutgoingSend)
+        self.touch()
+
+    def lend(self, request: IncomingRequest) -> bool:
+        lent = self.connection.lend(request, self.clock())
+        self.touch()
+        return lent
+
+    def end_request(self, request: IncomingRequest, outcome: bytes | BaseException) -> None:
+        del self.running[request]
+        now = self.clock()
+        if isinstance(outcome, BaseException):
+            self.connection.fail(request, FailureKind.HANDLER_FAILED, now, outcome)
+        elif request.cid:
+            self.connection.respond(request, outcome, now)
+        else:
+            self.connection.done(request, now)
+        self.touch()
+
+    # -- what the scheduler does -------------------------------------------------------------------
+
+    @property
+    def can_push(self) -> bool:
+        return bool(self.unsent) and len(self.pipe) < self.capacity
+
+    @property
+    def can_pull(self) -> bool:
+        return self.is_reading and bool(self.other.pipe)
+
+    def push(self, size: int) -> None:
+        """The link moves up to so many bytes into the pipe."""
+        size = min(size, self.capacity - len(self.pipe))
+        self.pipe += self.unsent[:size]
+        self.unsent = self.unsent[size:]
+        if not self.unsent:
+            self._is_writing = False
+            self.connection.data_sent(self.clock())
+            self.drive()
+
+    def pull(self, size: int) -> None:
+        """The link reads up to so many bytes out of the pipe."""
+        pipe = self.other.pipe
+        data = bytes(pipe[:size])
+        del pipe[:size]
+        self.connection.receive_data(data, self.clock())
+        self.drive()
+
+    def touch(self) -> None:
+        if not self.is_scheduled and not self._is_driving:
+            self.is_scheduled = True
+
+    def drive(self) -> None:
+        """As the driver does it: dispatch, write, and set the link to what the core wants."""
+        if self._is_driving:
+            return
+        self.is_scheduled = False
+        self._is_driving = True
+        connection = self.connection
+        if self._permit_came:
+            self._permit_came = False
+            connection.permit_freed(self.clock())
+        while True:
+            for event in connection.events():
+                self._dispatch(event)
+            self._flush()
+            if not connection.has_events:
+                break
+        self._is_driving = False
+        self.is_reading = connection.wants_read
+
+    # -- inside ---------------------------------------------------------------------------------------
+
+    def _dispatch(self, event: Event) -> None:
+        match event:
+            case CallReceived() | SendReceived():
+                self.counts["sends delivered"] += event.cid == 0
+                self._start(self, event)
+            case ResponseReceived():
+                self._tell(event.call.waiter, event.payload)
+            case CallFailed():
+                self._tell(event.call.waiter, event.error)
+            case SendAccepted():
+                self._tell(event.send.waiter, None)
+            case SendFailed():
+                self.counts["sends"] -= 1
+                self._tell(event.send.waiter, event.error)
+            case RequestFailed():
+                self.counts[f"failed: {event.kind.value}"] += 1
+                self.counts["sends failed unstarted"] += event.cid == 0 and event.kind in _UNSTARTED
+            case RequestCancelled():
+                self._cancel(self, event.request)
+            case ErrorReported():
+                self.counts["late errors"] += 1
+            case PeerClosed():
+                self.counts["closed"] += 1
+            case WritingFinished():
+                pass
+            case _:
+                assert_never(event)
+
+    def _tell(self, waiter: Waiter, result: Any) -> None:
+        del self.waiting[waiter]
+        waiter.set_result(result)
+
+    def _flush(self) -> None:
+        if self._is_writing:
+            return
+        while buffers := self.connection.data_to_send():
+            data = b"".join(buffers)
+            if not self._takes_at_once or len(data) > self.capacity - len(self.pipe):
+                self.unsent = memoryview(data)
+                self._is_writing = True
+                return
+            self.pipe += data
+            self.connection.data_sent(self.clock())
+
+    def _permit_available(self) -> None:
+        self._permit_came = True
+        self.touch()
+
+
+_UNSTARTED = (FailureKind.DROPPED, FailureKind.UNKNOWN_SERVICE, FailureKind.NO_HANDLER)
+
+
+def error_bodies() -> ErrorBodies:
+    """The simulation needs no wire format: it tells only one error from another."""
+    return ErrorBodies(lambda body: str(next(iter(body))).encode(), lambda data: {data.decode(): {}})
+
+
+def number_of(payload: bytes) -> int:
+    """Whose request or answer this is."""
+    return int.from_bytes(payload[:NUMBER_SIZE], "little")
+
+
+def frame_size(script: Script) -> int:
+    """Bytes of the larger of a script's two frames."""
+    return HEADER_SIZE + NUMBER_SIZE + max(script.size, script.answer)

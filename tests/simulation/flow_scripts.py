@@ -1,0 +1,231 @@
+"""What happens in a flow simulation: random trees of calls and sends, over random links, with tiny random limits.
+
+A `Script` is one request together with all that its handler does. Requests carry their script's number, so what a
+handler has to do, and what its answer must be, is known at both ends.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from random import Random
+
+from duologue.protocol.limits import MIB, Limits
+
+MAX_FRAME = MIB + 64
+"""Room for an answer of 1 MiB, its header and its number."""
+
+NUMBER_SIZE = 4
+"""The first bytes of each payload: the number of the script."""
+
+
+class Service(IntEnum):
+    """The service ids, and with them the routes."""
+
+    PLAIN = 1
+    ORDERED = 2
+    FREE = 3
+    """Takes no permit, like a relay."""
+    NOBODY = 4
+    """Known, but without a handler."""
+    UNKNOWN = 5
+
+
+@dataclass(slots=True)
+class Script:
+    """One request, and what its handler does."""
+
+    number: int
+    via: int
+    """The end of a link at which the request leaves."""
+    service: Service
+    is_call: bool
+    size: int = 0
+    """Bytes of the request, beside the number."""
+    answer: int = 0
+    """Bytes of the answer, beside the number."""
+    steps: list[Compute | Ask | Tell] = field(default_factory=list["Compute | Ask | Tell"])
+    fails: bool = False
+    """The handler raises at its end."""
+    tolerant: bool = True
+    """The handler goes on when one of its calls fails."""
+
+    @property
+    def request_payload(self) -> bytes:
+        return self.number.to_bytes(NUMBER_SIZE, "little") + bytes(self.size)
+
+    @property
+    def answer_payload(self) -> bytes:
+        return self.number.to_bytes(NUMBER_SIZE, "little") + bytes(self.answer)
+
+    def __repr__(self) -> str:
+        return f"{'call' if self.is_call else 'send'} {self.number} to {self.service.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Compute:
+    """Runs for some turns, and waits for nobody."""
+
+    turns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Calls, all at once, and waits for all answers."""
+
+    calls: tuple[Script, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Sends, and waits for room if there is none."""
+
+    send: Script
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Who is linked with whom. Link number n has the ends 2n and 2n + 1."""
+
+    nodes: int
+    pairs: tuple[tuple[int, int], ...]
+
+    def node(self, end: int) -> int:
+        """Where an end is."""
+        return self.pairs[end // 2][end % 2]
+
+    def ends(self, node: int) -> list[int]:
+        """The ends that are at a node."""
+        return [end for end in range(2 * len(self.pairs)) if self.node(end) == node]
+
+
+def random_links(rng: Random) -> Links:
+    """2 to 4 nodes in one piece, fully or partly linked; now and then two links between the same two."""
+    nodes = rng.randint(2, 4)
+    pairs = [(rng.randrange(node), node) for node in range(1, nodes)]
+    rest = [(one, other) for other in range(nodes) for one in range(other) if (one, other) not in pairs]
+    density = rng.choice((0.0, 0.5, 1.0))
+    pairs += [pair for pair in rest if rng.random() < density]
+    if rng.random() < 0.1:
+        pairs.append(rng.choice(pairs))
+    return Links(nodes, tuple(pairs))
+
+
+def random_limits(rng: Random) -> Limits:
+    """Limits so tiny that each of them is hit, and no timeout at all: nothing may depend on one."""
+    high = rng.randint(200, 5000)
+    return Limits(
+        max_frame=MAX_FRAME,
+        calls=rng.randint(1, 4),
+        lent=rng.choice((1, 2, 5, 1024, 1024)),
+        parked=rng.randint(1, 5),
+        parked_bytes=rng.choice((300, 3000, 8 * MIB)),
+        sends=rng.randint(1, 5),
+        sends_bytes=rng.choice((300, 3000, 4 * MIB)),
+        owed=rng.randint(1, 6),
+        outbox_high=high,
+        outbox_low=rng.randint(0, high),
+        call_timeout=None,
+        send_timeout=None,
+        frame_timeout=math.inf,
+        answers_stalled=math.inf,
+        requests_stalled=math.inf,
+        given_up=math.inf,
+    )
+
+
+class Forest:
+    """Grows the trees. `requests` and `volume` (bytes) bound them all together."""
+
+    def __init__(self, rng: Random, links: Links, requests: int, volume: int) -> None:
+        self.scripts: list[Script] = []
+        self._rng = rng
+        self._links = links
+        self._requests = requests
+        self._volume = volume
+        self._depth = rng.choice((2, 4, 8, 16))
+        self._sends = rng.choice((0.1, 0.4, 0.9))
+        self._ordered = rng.choice((0.0, 0.0, 0.2, 0.6))
+        self._back = rng.choice((0.0, 0.5, 1.0))
+        self._large = rng.choice((0.0, 0.1, 0.3))
+        self._faults = rng.choice((0.0, 0.0, 0.1))
+
+    @property
+    def is_grown(self) -> bool:
+        """Whether nothing more can be added."""
+        return len(self.scripts) >= self._requests
+
+    def grow(self, node: int) -> Script:
+        """A tree whose first request leaves from this node."""
+        via = self._rng.choice(self._links.ends(node))
+        return self._grow(via, self._rng.random() >= self._sends, 0, in_turn=False)
+
+    def _grow(self, via: int, is_call: bool, depth: int, *, in_turn: bool) -> Script:
+        rng = self._rng
+        service = self._service(may_be_ordered=not (is_call and in_turn))
+        script = Script(len(self.scripts), via, service, is_call, self._size(), self._size() if is_call else 0)
+        self.scripts.append(script)
+        if service in (Service.NOBODY, Service.UNKNOWN):
+            return script
+        script.fails = rng.random() < self._faults
+        script.tolerant = rng.random() < 0.7
+        # Whoever has the turn must not wait, however indirectly, for another who needs a turn: that would be a
+        # deadlock of the handlers' own making. What is sent is not waited for.
+        in_turn = service is Service.ORDERED or (is_call and in_turn)
+        for _ in range(rng.randint(0, 3)):
+            if rng.random() < 0.4:
+                script.steps.append(Compute(rng.choice((1, 2, 5, 20))))
+            if depth < self._depth and not self.is_grown:
+                script.steps.append(self._step(script, depth + 1, in_turn=in_turn))
+        return script
+
+    def _step(self, script: Script, depth: int, *, in_turn: bool) -> Ask | Tell:
+        rng = self._rng
+        if rng.random() < self._sends:
+            return Tell(self._grow(self._way(script), False, depth, in_turn=False))
+        calls = [self._grow(self._way(script), True, depth, in_turn=in_turn)]
+        if rng.random() < 0.3:
+            for _ in range(rng.randint(1, 4)):
+                if not self.is_grown:
+                    calls.append(self._grow(self._way(script), True, depth, in_turn=in_turn))
+        return Ask(tuple(calls))
+
+    def _way(self, script: Script) -> int:
+        """Where the handler of a script sends something of its own. One that has the turn talks to its caller only:
+        a lane that waits for an answer from elsewhere may stop reading (docs/flow.md, F6).
+        """
+        back = script.via ^ 1
+        if script.service is Service.ORDERED or self._rng.random() < self._back:
+            return back
+        return self._rng.choice(self._links.ends(self._links.node(back)))
+
+    def _service(self, *, may_be_ordered: bool) -> Service:
+        rng = self._rng
+        if rng.random() < self._faults:
+            return rng.choice((Service.NOBODY, Service.UNKNOWN))
+        if may_be_ordered and rng.random() < self._ordered:
+            return Service.ORDERED
+        return Service.FREE if rng.random() < 0.1 else Service.PLAIN
+
+    def _size(self) -> int:
+        rng = self._rng
+        size = 0
+        if rng.random() < self._large:
+            size = int(2 ** rng.uniform(8, 20))
+        elif rng.random() < 0.7:
+            size = rng.randint(0, 300)
+        if size > self._volume:
+            return 0
+        self._volume -= size
+        return size
+
+
+def chain(ways: Sequence[int], service: Service = Service.PLAIN) -> Script:
+    """Calls within calls: the handler of each makes the next, along these ways."""
+    scripts = [Script(number, way, service, True) for number, way in enumerate(ways)]
+    for outer, inner in zip(scripts, scripts[1:], strict=False):
+        outer.steps.append(Ask((inner,)))
+        outer.tolerant = False
+    return scripts[0]

@@ -1,0 +1,96 @@
+"""Measuring a JSON text without making anything of it, so that a bomb costs no memory.
+
+It asks only for what a parser would not mind: how deep, how many values, how large the integers. All of it is counting
+and replacing bytes, in C; what is not JSON at all is left to the parser.
+"""
+
+from __future__ import annotations
+
+import re
+
+from duologue.errors import DecodeError
+
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
+"""A string, or what has begun as one at the end. It never goes back, and so takes linear time whatever the text is."""
+_LONG = re.compile(rb"\d{20}")
+_LONG_INTEGER = re.compile(rb"(?<![\d.eE+-])-?\d{20,}(?![\d.eE])")
+"""An integer that may be out of range: -2^64 and 2^64 - 1 have 20 digits."""
+_LONG_KEY = re.compile(rb'"-?\d{20,}"\s*:')
+_DIGITS_OF_LIMIT = 20
+_SPACE = b" \t\r\n"
+_NOT_BRACKETS = bytes(set(range(0x100)) - set(b"[]{}"))
+_NOT_DIGITS = bytes(set(range(0x100)) - set(b"0123456789"))
+_ROUND = bytes.maketrans(b"[]{}", b"()()")
+
+
+class JsonScan:
+    """The rules that a payload must keep."""
+
+    def __init__(self, *, nesting: int, items: int, integers: bool, integer_keys: bool) -> None:
+        """`integers`: the type has some, so they must be in range. `integer_keys`: of a dict, where they are texts."""
+        self._nesting = nesting
+        self._items = items
+        self._integers = integers
+        self._integer_keys = integer_keys
+        # A payload that is not longer can't break any rule: each bracket and each digit takes a byte.
+        self.short = min(nesting, items, _DIGITS_OF_LIMIT - 1 if integers else nesting)
+
+    def check(self, text: bytes) -> None:
+        """Raise `DecodeError` if the text is over the limits."""
+        openings = text.count(b"[") + text.count(b"{")
+        if openings > self._nesting or len(text) > self._items:
+            self._measure(text, openings)
+        if self._integers and has_long_integer(text):
+            self._check_integers(text)
+
+    def _measure(self, text: bytes, openings: int) -> None:
+        """Brackets and commas may be in strings too: if there are too many, count again without the strings."""
+        if openings <= self._nesting and openings + text.count(b",") < self._items:
+            return
+        bare = without_strings(text).translate(None, _SPACE)
+        empty = bare.count(b"[]") + bare.count(b"{}")
+        openings = bare.count(b"[") + bare.count(b"{")
+        if 1 + bare.count(b",") + openings - empty > self._items:
+            raise DecodeError(f"More than {self._items} values in one payload")
+        if openings > self._nesting:
+            self._check_depth(bare)
+
+    def _check_depth(self, bare: bytes) -> None:
+        # What is left of the brackets is like (()(())). Each round takes away the innermost ones, so a text that is
+        # nested n deep is gone after n. Empty arrays and maps have nothing in them that could be too deep.
+        brackets = bare.replace(b"[]", b"").replace(b"{}", b"").translate(_ROUND, _NOT_BRACKETS)
+        for _ in range(self._nesting):
+            if not brackets:
+                return
+            brackets = brackets.replace(b"()", b"")
+        if brackets:
+            raise DecodeError(f"Nested deeper than {self._nesting}, or not closed")
+
+    def _check_integers(self, text: bytes) -> None:
+        for found in _LONG_INTEGER.finditer(without_strings(text)):
+            _check_range(found[0])
+        if self._integer_keys:
+            for found in _LONG_KEY.finditer(text):
+                _check_range(found[0].rpartition(b'"')[0][1:])
+
+
+def has_long_integer(text: bytes) -> bool:
+    """Whether there may be an integer in it that is out of range: 20 digits in a row, somewhere."""
+    # They would have one at an offset of 19, or 39, or 59: most texts are settled by looking there.
+    return (
+        bool(text[_DIGITS_OF_LIMIT - 1 :: _DIGITS_OF_LIMIT].translate(None, _NOT_DIGITS))
+        and _LONG.search(text) is not None
+    )
+
+
+def _check_range(digits: bytes) -> None:
+    # Not `int` right away: it takes quadratic time.
+    if len(digits) > _DIGITS_OF_LIMIT + 1 or not -(2**64) <= int(digits) < 2**64:
+        raise DecodeError("Integers must be from -2^64 to 2^64 - 1")
+
+
+def without_strings(text: bytes) -> bytes:
+    """The text with a zero in the place of each string."""
+    if b"\\" in text:
+        return _STRING.sub(b"0", text)
+    return b"0".join(text.split(b'"')[::2])

@@ -1,0 +1,115 @@
+"""JSON: readable, known to everything, and in need of no further library.
+
+What JSON can't say is done as msgspec does it: bytes are base64 texts, integer keys of a dict are texts. In a place
+that is declared as `Any` nobody can tell them from texts, and so they come out as texts. NaN and the infinities can't
+be written. Of two equal keys in a map the last one counts in closed types; for open types they are refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from duologue.annotations import text_of
+from duologue.errors import DecodeError, RegistrationError
+from duologue.plugins import hookimpl
+from duologue.wireformat import Codec
+from duologue_wireformats.json_scan import JsonScan, has_long_integer, without_strings
+from duologue_wireformats.plain import is_dict, is_list
+from duologue_wireformats.schema import Schema
+from duologue_wireformats.typed import DirectCodec, PlainCodec, Read, TypedWireFormat, Write
+
+
+class Json(TypedWireFormat):
+    """The wire format `json`."""
+
+    name = "json"
+    has_nan = False
+
+    def _value_codec(self, schema: Schema) -> Codec[Any]:
+        try:
+            decoder = msgspec.json.Decoder(schema.type_)
+        except Exception as exc:
+            raise RegistrationError(f"{text_of(schema.type_)} can't be carried: {exc}") from exc
+        write, checks = msgspec.json.Encoder().encode, self._checks(schema)
+        plain = PlainCodec[Any](
+            self.name,
+            schema,
+            checks,
+            write,
+            self._reader(schema),
+            binary=False,
+            text_keys=schema.has_integer_keys,
+        )
+        if schema.is_open:
+            return plain
+        scan = self._scan(schema)
+        return DirectCodec(
+            self.name,
+            checks,
+            _careful(write, checks.check, schema),
+            decoder.decode,
+            short=scan.short,
+            screen=scan.check,
+            reread=plain.decode if schema.has_bytes else None,
+        )
+
+    def _scan(self, schema: Schema) -> JsonScan:
+        return JsonScan(
+            nesting=self.nesting,
+            items=self.items,
+            integers=schema.has_integers or schema.is_open,
+            integer_keys=schema.has_integer_keys,
+        )
+
+    def _reader(self, schema: Schema) -> Read:
+        """For open types: from a payload to plain data, with every check."""
+        scan, parse = self._scan(schema).check, msgspec.json.Decoder().decode
+
+        def read(payload: bytes) -> Any:
+            scan(payload)
+            plain = parse(payload)
+            # The parser took it, so each colon outside of strings is a member of an object. Those that are not in
+            # the dicts have had the same key as another.
+            if _members(plain) != without_strings(payload).count(b":"):
+                raise DecodeError("An object has the same key twice")
+            return plain
+
+        return read
+
+
+@hookimpl
+def duologue_wireformat() -> Json:
+    """The plug-in."""
+    return Json()
+
+
+def _careful(write: Write, check: Callable[[Any], None], schema: Schema) -> Write:
+    """Look again where msgspec may have written an integer that is too large, or null for NaN."""
+    has_integers, has_floats = schema.has_integers, schema.has_floats
+    if not has_integers and not has_floats:
+        return write
+
+    def write_and_look(value: Any) -> bytes:
+        payload = write(value)
+        if (has_integers and has_long_integer(payload)) or (has_floats and b"null" in payload):
+            check(value)
+        return payload
+
+    return write_and_look
+
+
+def _members(plain: Any) -> int:
+    """How many keys there are in all dicts together."""
+    count = 0
+    rest: list[Any] = [plain]
+    while rest:
+        value = rest.pop()
+        if is_dict(value):
+            count += len(value)
+            rest.extend(value.values())
+        elif is_list(value):
+            rest.extend(value)
+    return count

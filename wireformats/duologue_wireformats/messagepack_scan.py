@@ -1,0 +1,149 @@
+"""Walking over the items of a MessagePack payload without making anything of them: see `cbor_scan`, which does the same."""
+
+from __future__ import annotations
+
+from duologue.errors import DecodeError
+
+_SHORT_RUN = 8
+_ARRAYS = {0xDC: 2, 0xDD: 4}
+_MAPS = {0xDE: 2, 0xDF: 4}
+_STRINGS = {0xC4: 1, 0xC5: 2, 0xC6: 4, 0xD9: 1, 0xDA: 2, 0xDB: 4}
+_EXTENSIONS = {0xC7: 1, 0xC8: 2, 0xC9: 4}
+_NEVER_USED = 0xC1
+
+
+def _sizes() -> list[int]:
+    """By the first byte of an item: its length, where that byte alone tells it; 0 where it does not."""
+    sizes = [0] * 256
+    for first in [*range(0x80), *range(0xE0, 0x100), 0xC0, 0xC2, 0xC3]:  # small integers, nil, false, true
+        sizes[first] = 1
+    for first in range(0xA0, 0xC0):  # short texts
+        sizes[first] = 1 + (first & 0x1F)
+    for power in range(4):  # unsigned and signed integers
+        sizes[0xCC + power] = sizes[0xD0 + power] = 1 + (1 << power)
+    sizes[0xCA], sizes[0xCB] = 5, 9  # floats
+    for power in range(5):  # extensions of fixed size
+        sizes[0xD4 + power] = 2 + (1 << power)
+    return sizes
+
+
+_SIZES = _sizes()
+
+_ARE_EXTENSIONS = frozenset([*_EXTENSIONS, *range(0xD4, 0xD9)])
+_ARE_TEXTS = frozenset([*range(0xA0, 0xC0), *_STRINGS])
+_ARE_INTEGERS = frozenset([*range(0x80), *range(0xE0, 0x100), *range(0xCC, 0xD4)])
+
+NOT_CONTAINERS = bytes(set(range(0x100)) - {*range(0x80, 0xA0), *_ARRAYS, *_MAPS})
+"""The bytes that no array and no map begins with."""
+
+
+class MessagePackScan:
+    """The rules that a payload must keep. `strict` asks for keys that are allowed, and for no extension types."""
+
+    def __init__(self, *, nesting: int, items: int, integer_keys: bool, strict: bool) -> None:
+        self._nesting = nesting
+        self._items = items
+        self._keys = (
+            frozenset(range(0x100))
+            if not strict
+            else _ARE_TEXTS | _ARE_INTEGERS
+            if integer_keys
+            else _ARE_TEXTS
+        )
+        """The bytes that a key may begin with."""
+        self._refused = _ARE_EXTENSIONS if strict else frozenset[int]()
+
+    def check(self, data: bytes) -> None:
+        """Raise `DecodeError` unless the payload is exactly one item, within the limits."""
+        try:
+            end = self._walk(data)
+        except IndexError:
+            end = len(data) + 1
+        if end > len(data):
+            raise DecodeError("MessagePack data is malformed: the payload ends early")
+        if end < len(data):
+            raise DecodeError(f"MessagePack data is malformed: bytes after the value (byte {end})")
+
+    def _walk(self, data: bytes) -> int:
+        """Where the first item ends. One loop without calls for what is common: it is in the way of every large payload."""
+        sizes, keys, refused = _SIZES, self._keys, self._refused
+        position, budget = 0, self._items - 1
+        left, is_map, outer = 1, False, list[tuple[int, bool]]()
+        """`left` items are to come in the container that we are in, keys included; around it are the `outer` ones."""
+        while left or outer:
+            if not left:
+                left, is_map = outer.pop()
+                continue
+            first = data[position]
+            if is_map and not left & 1 and first not in keys:
+                raise DecodeError(
+                    f"A key of a map is not a text, byte string or declared integer (byte {position})"
+                )
+            if first in refused:
+                raise DecodeError(
+                    f"A MessagePack extension type, which is not allowed here (byte {position})"
+                )
+            left -= 1
+            if size := sizes[first]:
+                position += size
+                continue
+            if first in _STRINGS or first in _EXTENSIONS:
+                position = _after_bytes(data, first, position)
+                continue
+            makes_map, count, position = _head(data, first, position)
+            if count:
+                if len(outer) >= self._nesting:
+                    raise DecodeError(f"Nested deeper than {self._nesting}")
+                budget -= count
+                if budget < 0:
+                    raise DecodeError(f"More than {self._items} values in one payload")
+                if count > len(data) - position:
+                    raise IndexError
+                after = (
+                    _after_run(data, position, count) if not makes_map and count >= _SHORT_RUN else position
+                )
+                if after == position:
+                    outer.append((left, is_map))
+                    left, is_map = count << makes_map, makes_map
+                position = after
+        return position
+
+
+def _head(data: bytes, first: int, position: int) -> tuple[bool, int, int]:
+    """Whether it is a map that begins at the position, how many items it has, and where they begin."""
+    if first == _NEVER_USED:
+        raise DecodeError(f"MessagePack data is malformed: an undefined item (byte {position})")
+    if first < 0xA0:
+        return first < 0x90, first & 0x0F, position + 1
+    begin = position + 1
+    end = begin + (_MAPS.get(first) or _ARRAYS[first])
+    if end > len(data):
+        raise IndexError
+    return first in _MAPS, int.from_bytes(data[begin:end]), end
+
+
+def _after_bytes(data: bytes, first: int, position: int) -> int:
+    """Where a text, a byte string or an extension ends, whose length follows its first byte."""
+    begin = position + 1
+    end = begin + (_STRINGS.get(first) or _EXTENSIONS[first])
+    if end > len(data):
+        raise IndexError
+    return end + int.from_bytes(data[begin:end]) + (first in _EXTENSIONS)
+
+
+def _after_run(data: bytes, position: int, count: int) -> int:
+    """Where an array ends whose items all begin with the same byte, and so are equally long; else where it begins.
+
+    It looks at one byte of each item, so it costs no more than the array has items, whatever it is.
+    """
+    first = data[position]
+    size = _SIZES[first]
+    if first < 0x80:
+        uniform = data[position : position + count].isascii()
+    else:
+        uniform = (
+            size > 0
+            and first not in _ARE_EXTENSIONS
+            and data[position : position + count * size : size].count(first) == count
+        )
+    return position + count * size if uniform else position

@@ -1,0 +1,22 @@
+"""Plain data: None, bool, int, float, str, bytes, list, dict. What every wire format can carry without being told a type."""
+
+from __future__ import annotations
+
+from typing import Any, TypeGuard
+
+# `isinstance(value, list)` leaves a type checker with a list of nobody knows what.
+
+
+def is_list(value: object) -> TypeGuard[list[Any]]:
+    """Whether it is an array."""
+    return isinstance(value, list)
+
+
+def is_dict(value: object) -> TypeGuard[dict[Any, Any]]:
+    """Whether it is a map."""
+    return isinstance(value, dict)
+
+
+def is_collection(value: object) -> TypeGuard[list[Any] | tuple[Any, ...] | set[Any] | frozenset[Any]]:
+    """Whether it becomes an array when it is written."""
+    return isinstance(value, list | tuple | set | frozenset)

@@ -1,0 +1,262 @@
+"""What the three wire formats share: from a declared type to its codec, by way of the message's shape.
+
+There are two ways to and from bytes. The direct one has msgspec write and read the objects themselves: the fastest,
+for closed types. The other goes by plain data (None, bool, int, float, str, bytes, list, dict), which a hardened
+decoder gives and msgspec turns into objects: for open types, and for CBOR, which msgspec does not speak.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from types import NoneType
+from typing import Any, TypeVar
+
+import msgspec
+
+from duologue.annotations import text_of
+from duologue.errors import DecodeError, RegistrationError
+from duologue.messages import Shape, shape_of
+from duologue.protocol.limits import Limits
+from duologue.wireformat import Codec, WireFormat
+from duologue_wireformats.bytestrings import with_byte_strings
+from duologue_wireformats.faults import decode_fault
+from duologue_wireformats.schema import Schema, message_class, read_schema
+from duologue_wireformats.values import ValueChecks
+
+T = TypeVar("T")
+
+Write = Callable[[Any], bytes]
+Read = Callable[[bytes], Any]
+Screen = Callable[[bytes], None]
+
+DEFAULTS = Limits()
+
+
+class TypedWireFormat(WireFormat):
+    """A wire format that knows how to make codecs for values; the shapes of messages are done here.
+
+    `nesting` is how many arrays and maps a value may lie in, `items` how many values a payload may hold. Both bound
+    what reading costs, so both ends of a connection had better agree on them.
+    """
+
+    lowest_integer = -(2**64)
+    has_nan = True
+
+    def __init__(self, *, nesting: int = DEFAULTS.nesting, items: int = DEFAULTS.items) -> None:
+        if nesting < 1 or items < 1:
+            raise ValueError(f"nesting {nesting} and items {items} must be at least 1")
+        self.nesting = nesting
+        self.items = items
+        self._plain = self._value_codec(read_schema(Any))
+
+    @abstractmethod
+    def _value_codec(self, schema: Schema) -> Codec[Any]:
+        """The codec for values of the type, whatever their shape as a message may be."""
+
+    def codec(self, type_: type[T]) -> Codec[T]:
+        if type_ in (None, NoneType):
+            return NothingCodec(self._plain, _nothing)
+        message = message_class(type_)
+        shape = Shape.MAP if message is None else shape_of(message)
+        make: Any = message
+        match shape:
+            case Shape.NOTHING:
+                return NothingCodec(self._plain, make)
+            case Shape.VALUE:
+                name, inner = _only_field(type_)
+                return ValueCodec(self._value_codec(read_schema(inner)), name, make)
+            case Shape.MAP | Shape.TUPLE:
+                return self._value_codec(read_schema(type_))
+
+    def encode_plain(self, value: Any) -> bytes:
+        return self._plain.encode(value)
+
+    def decode_plain(self, payload: bytes) -> Any:
+        return self._plain.decode(payload)
+
+    def _checks(self, schema: Schema) -> ValueChecks:
+        return ValueChecks(
+            name=self.name,
+            nesting=self.nesting,
+            lowest=self.lowest_integer,
+            integer_keys=schema.has_integer_keys,
+            finite=not self.has_nan,
+        )
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(nesting={self.nesting}, items={self.items})"
+
+
+class NothingCodec(Codec[T]):
+    """For None, and for messages without fields: null."""
+
+    __slots__ = ("_make", "_null", "_plain")
+
+    def __init__(self, plain: Codec[Any], make: Callable[[], T]) -> None:
+        self._plain = plain
+        self._make = make
+        self._null = plain.encode(None)
+
+    def encode(self, value: T) -> bytes:
+        return self._null
+
+    def decode(self, payload: bytes) -> T:
+        if payload != self._null and self._plain.decode(payload) is not None:
+            raise DecodeError("Expected `null`, since there are no fields")
+        return self._make()
+
+
+class ValueCodec(Codec[T]):
+    """For messages that wrap one value: the value itself."""
+
+    __slots__ = ("_decode", "_encode", "_make", "_name")
+
+    def __init__(self, inner: Codec[Any], name: str, make: Callable[[Any], T]) -> None:
+        self._encode = inner.encode
+        self._decode = inner.decode
+        self._name = name
+        self._make = make
+
+    def encode(self, value: T) -> bytes:
+        return self._encode(getattr(value, self._name))
+
+    def decode(self, payload: bytes) -> T:
+        value = self._decode(payload)
+        try:
+            return self._make(value)
+        except Exception as exc:  # its own `__post_init__`
+            raise DecodeError(f"Refused by the declared type: {type(exc).__name__}") from exc
+
+
+class PlainCodec(Codec[T]):
+    """By way of plain data."""
+
+    __slots__ = ("_checks", "_from_plain", "_is_open", "_name", "_read", "_schema", "_to_plain", "_write")
+
+    def __init__(
+        self,
+        name: str,
+        schema: Schema,
+        checks: ValueChecks,
+        write: Write,
+        read: Read,
+        *,
+        binary: bool,
+        text_keys: bool = False,
+    ) -> None:
+        """`binary`: byte strings are plain data of the format. `text_keys`: all of its keys are texts."""
+        self._name = name
+        self._schema = schema
+        self._is_open = schema.is_open
+        self._checks = checks
+        self._write = write
+        self._read = read
+        self._to_plain = plain_writer(schema, binary=binary)
+        self._from_plain = plain_reader(schema, binary=binary, text_keys=text_keys)
+
+    def encode(self, value: T) -> bytes:
+        try:
+            if self._is_open:
+                self._checks.check(value)
+            return self._write(self._to_plain(value))
+        except Exception as exc:
+            error = self._checks.fault(value, exc)
+            raise error from error.__cause__
+
+    def decode(self, payload: bytes) -> T:
+        try:
+            return self._from_plain(self._read(payload))  # type: ignore[no-any-return]
+        except Exception as exc:
+            error = decode_fault(exc, self._name)
+            raise error from error.__cause__
+
+
+class DirectCodec(Codec[T]):
+    """By msgspec, without a detour. `reread` is for what it does not accept: byte strings written as arrays."""
+
+    __slots__ = ("_checks", "_name", "_read", "_reread", "_screen", "_short", "_write")
+
+    def __init__(
+        self,
+        name: str,
+        checks: ValueChecks,
+        write: Write,
+        read: Read,
+        *,
+        short: int,
+        screen: Screen,
+        reread: Read | None,
+    ) -> None:
+        """`screen` looks at payloads of more than `short` bytes, before they are read."""
+        self._name = name
+        self._checks = checks
+        self._write = write
+        self._read = read
+        self._short = short
+        self._screen = screen
+        self._reread = reread
+
+    def encode(self, value: T) -> bytes:
+        try:
+            return self._write(value)
+        except Exception as exc:
+            error = self._checks.fault(value, exc)
+            raise error from error.__cause__
+
+    def decode(self, payload: bytes) -> T:
+        try:
+            if len(payload) > self._short:
+                self._screen(payload)
+            return self._read(payload)  # type: ignore[no-any-return]
+        except Exception as exc:
+            return self._second_look(payload, exc)
+
+    def _second_look(self, payload: bytes, exc: Exception) -> T:
+        if self._reread is not None and isinstance(exc, msgspec.ValidationError):
+            return self._reread(payload)  # type: ignore[no-any-return]
+        error = decode_fault(exc, self._name)
+        raise error from error.__cause__
+
+
+def plain_writer(schema: Schema, *, binary: bool) -> Callable[[Any], Any]:
+    """From objects to plain data."""
+    to_builtins = msgspec.to_builtins
+    if not binary or not (schema.has_bytes or schema.is_open):
+        return to_builtins  # saying that there is nothing special costs as much as the conversion
+
+    def with_bytes(value: Any) -> Any:
+        return to_builtins(value, builtin_types=(bytes, bytearray))
+
+    return with_bytes
+
+
+def plain_reader(schema: Schema, *, binary: bool, text_keys: bool) -> Callable[[Any], Any]:
+    """From plain data to objects."""
+    convert, type_ = msgspec.convert, schema.type_
+    if not schema.has_bytes and not text_keys:
+        return lambda plain: convert(plain, type_)
+
+    # Without this msgspec would take a text for base64.
+    native = (bytes, bytearray) if binary else ()
+
+    def with_bytes(plain: Any) -> Any:
+        try:
+            return convert(plain, type_, builtin_types=native, str_keys=text_keys)
+        except msgspec.ValidationError:
+            again = with_byte_strings(plain, schema.tree)
+            return convert(again, type_, builtin_types=native, str_keys=text_keys)
+
+    return with_bytes
+
+
+def _only_field(type_: Any) -> tuple[str, Any]:
+    try:
+        (field,) = msgspec.structs.fields(type_)
+    except Exception as exc:
+        raise RegistrationError(f"{text_of(type_)} can't be carried: {exc}") from exc
+    return field.name, field.type
+
+
+def _nothing() -> Any:
+    return None
