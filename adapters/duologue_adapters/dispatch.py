@@ -18,55 +18,64 @@ if TYPE_CHECKING:
     from duologue_adapters.driver import DriverPeer
 
 
-class RunningRequest(Context):
-    """A request whose handler runs: what the handler sees as `ctx`, and what its own calls lend the permit of."""
+current_request: ContextVar[tuple[DriverPeer, IncomingRequest] | None] = ContextVar("current_request", default=None)
+"""The request whose handler runs here, and in the tasks that it started: the one whose permit its calls lend (F1)."""
 
-    __slots__ = ("call_id", "peer", "request")
+
+def lend(running: tuple[DriverPeer, IncomingRequest]) -> None:
+    """The handler begins to wait for a remote. Raises `Overloaded` if too many do."""
+    peer, request = running
+    if not peer.lend(request):
+        raise Overloaded("too many handlers wait for a remote already: calls go round in circles, or raise Limits.lent")
+
+
+def unlend(running: tuple[DriverPeer, IncomingRequest]) -> None:
+    """The wait is over."""
+    peer, request = running
+    peer.unlend(request)
+
+
+class RequestContext(Context):
+    """What a handler sees as `ctx`."""
+
+    __slots__ = ("_running", "call_id", "peer")
 
     def __init__(self, peer: DriverPeer, request: IncomingRequest) -> None:
+        self._running = (peer, request)
         self.peer = peer
-        self.request = request
         self.call_id = request.cid
-
-    def lend(self) -> None:
-        """The handler begins to wait for a remote. Raises `Overloaded` if too many do."""
-        if not self.peer.lend(self.request):
-            raise Overloaded("too many handlers wait for a remote already: calls go round in circles, or raise Limits.lent")
-
-    def unlend(self) -> None:
-        """The wait is over."""
-        self.peer.unlend(self.request)
 
     @asynccontextmanager
     async def waiting(self) -> AsyncIterator[None]:
-        self.lend()
+        lend(self._running)
         try:
             yield
         finally:
-            self.unlend()
+            unlend(self._running)
 
 
-current_request: ContextVar[RunningRequest | None] = ContextVar("current_request", default=None)
-"""The request whose handler runs here, and in the tasks that it started."""
+_TASK, _INLINE = Mode.TASK, Mode.INLINE  # a member of an enum is slow to look up on some versions
 
 
 class Dispatcher:
     """Runs the requests of one connection. Each ends with exactly one of `respond`, `fail` and `done`."""
 
-    __slots__ = ("_connection", "_engine", "_peer")
+    __slots__ = ("_connection", "_engine", "_peer", "_start")
 
     def __init__(self, peer: DriverPeer, engine: Engine, connection: Connection) -> None:
         self._peer = peer
         self._engine = engine
+        self._start = engine.start
         self._connection = connection
 
     def start(self, request: IncomingRequest) -> None:
         """Run a request."""
         route = request.route
         assert route is not None
-        if route.mode is Mode.TASK:
-            request.handler = self._engine.start(self._run(request, route))
-        elif route.mode is Mode.INLINE:
+        mode = route.mode
+        if mode is _TASK:
+            request.handler = self._start(self._run(request, route))
+        elif mode is _INLINE:
             self._run_inline(request, route)
         else:
             request.handler = self._engine.start(self._run_in_thread(request, route))
@@ -82,8 +91,8 @@ class Dispatcher:
         request.handler.cancel()
 
     async def _run(self, request: IncomingRequest, route: Route) -> None:
-        context = RunningRequest(self._peer, request)
-        current_request.set(context)
+        current_request.set((self._peer, request))
+        context = RequestContext(self._peer, request) if route.wants_context else None
         try:
             answer = await route.run(request.payload, context, request.cid != 0)
         except BaseException as exc:
@@ -94,8 +103,9 @@ class Dispatcher:
             self._succeeded(request, answer)
 
     def _run_inline(self, request: IncomingRequest, route: Route) -> None:
+        context = RequestContext(self._peer, request) if route.wants_context else None
         try:
-            answer = route.run_sync(request.payload, RunningRequest(self._peer, request), request.cid != 0)
+            answer = route.run_sync(request.payload, context, request.cid != 0)
         except BaseException as exc:
             self._failed(request, exc)
             if self._engine.propagates(exc):
@@ -104,7 +114,7 @@ class Dispatcher:
             self._succeeded(request, answer)
 
     async def _run_in_thread(self, request: IncomingRequest, route: Route) -> None:
-        context = RunningRequest(self._peer, request)
+        context = RequestContext(self._peer, request) if route.wants_context else None
         outcome: list[bytes | BaseException] = []
 
         def function() -> bytes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import AsyncIterator
-from typing import Any, assert_never
+from typing import Any, assert_never, cast
 
 from duologue import (
     DEFAULT,
@@ -43,7 +43,7 @@ from duologue.protocol.events import (
 from duologue.protocol.lifecycle import Phase
 from duologue.protocol.pending import OutgoingCall, OutgoingSend
 from duologue.protocol.routes import Route, Router
-from duologue_adapters.dispatch import Dispatcher, current_request
+from duologue_adapters.dispatch import Dispatcher, current_request, lend, unlend
 from duologue_adapters.observers import LogLimit, Observer
 from duologue_adapters.ports import Engine, Link, Receiver, Timer, Waiter
 
@@ -68,6 +68,7 @@ class DriverPeer(Peer, Receiver):
     ) -> None:
         self.wireformat = wireformat
         self._engine = engine
+        self._now = engine.now
         self._link = link
         self._limits = limits
         self._info = PeerInfo(name, link.address)
@@ -115,46 +116,51 @@ class DriverPeer(Peer, Receiver):
         return Remote(self, namespace)
 
     async def call_raw(self, sid: int, payload: bytes, *, timeout: Timeout = DEFAULT) -> bytes:
-        now = self._engine.now()
+        now = self._now()
         deadline = self._deadline(timeout, self._limits.call_timeout, now)
         running = current_request.get()
         if running is not None:
-            running.lend()
+            lend(running)
+        call: OutgoingCall | None = None
         try:
-            call = self._connection.call(sid, payload, deadline, now)
+            call = self._connection.call(sid, payload, deadline, now, running is not None)
             call.waiter = waiter = self._engine.waiter()
             if not self._is_scheduled:
                 self.touch()
-            outcome = await self._outcome(call, waiter)
+            outcome = await waiter
+        except BaseException:
+            # Whoever waited was cancelled. The call lets go of all it holds, and a late answer is dropped.
+            self._give_up(call)
+            raise
         finally:
             if running is not None:
-                running.unlend()
-        if isinstance(outcome, BaseException):
-            raise outcome
-        return outcome  # type: ignore[no-any-return]
+                unlend(running)
+        if isinstance(outcome, bytes):
+            return outcome
+        raise outcome
 
     async def send_raw(self, sid: int, payload: bytes, *, timeout: Timeout = DEFAULT) -> None:
-        now = self._engine.now()
+        now = self._now()
         send = self._connection.send(sid, payload, self._deadline(timeout, self._limits.send_timeout, now), now)
         if not self._is_scheduled:
             self.touch()
         if send is None:
             return
         running = current_request.get()
-        send.waiter = waiter = self._engine.waiter()
         try:
             if running is not None:
-                running.lend()
+                lend(running)
+            try:
+                send.waiter = waiter = self._engine.waiter()
+                error = await waiter
+            finally:
+                if running is not None:
+                    unlend(running)
         except BaseException:
-            self._connection.cancel(send, now)
+            self._give_up(send)
             raise
-        try:
-            outcome = await self._outcome(send, waiter)
-        finally:
-            if running is not None:
-                running.unlend()
-        if outcome is not None:
-            raise outcome
+        if error is not None:
+            raise error
 
     def events(self) -> AsyncIterator[PeerEvent]:
         observer = Observer(self._engine, self._limits.observer_queue)
@@ -169,12 +175,12 @@ class DriverPeer(Peer, Receiver):
     async def close(self, reason: str = "", *, grace: float = 0.0) -> None:
         self.begin_close(reason, grace)
         running = current_request.get()
-        if running is None or running.peer is not self:
+        if running is None or running[0] is not self:
             await self.wait_closed()
 
     def begin_close(self, reason: str, grace: float) -> None:
         """What `close` does before it waits."""
-        self._connection.close(reason, grace, self._engine.now())
+        self._connection.close(reason, grace, self._now())
         self.touch()
 
     async def wait_closed(self) -> CloseReason:
@@ -187,20 +193,20 @@ class DriverPeer(Peer, Receiver):
 
     def abort(self, reason: str = "") -> None:
         """End the connection here and now: nothing more is sent, and nothing waited for."""
-        self._connection.abort(reason, self._engine.now())
+        self._connection.abort(reason, self._now())
         self.drive()
 
     # -- for the handlers of this connection's requests ---------------------------------------------
 
     def lend(self, request: IncomingRequest) -> bool:
         """Lend a request's permit while its handler waits."""
-        lent = self._connection.lend(request, self._engine.now())
+        lent = self._connection.lend(request, self._now())
         self.touch()
         return lent
 
     def unlend(self, request: IncomingRequest) -> None:
         """Take it back."""
-        self._connection.unlend(request, self._engine.now())
+        self._connection.unlend(request, self._now())
 
     # -- what the link calls ------------------------------------------------------------------------
 
@@ -211,20 +217,20 @@ class DriverPeer(Peer, Receiver):
         self._link.start(self)
 
     def data_received(self, data: bytes | memoryview) -> None:
-        self._connection.receive_data(data, self._engine.now())
+        self._connection.receive_data(data, self._now())
         self.drive()
 
     def eof_received(self) -> None:
-        self._connection.receive_eof(self._engine.now())
+        self._connection.receive_eof(self._now())
         self.drive()
 
     def connection_lost(self, detail: str) -> None:
-        self._connection.transport_lost(detail, self._engine.now())
+        self._connection.transport_lost(detail, self._now())
         self.drive()
 
     def all_written(self) -> None:
         self._is_writing = False
-        self._connection.data_sent(self._engine.now())
+        self._connection.data_sent(self._now())
         self.drive()
 
     # -- the driving ---------------------------------------------------------------------------------
@@ -248,14 +254,9 @@ class DriverPeer(Peer, Receiver):
         try:
             if self._permit_came:
                 self._permit_came = False
-                connection.permit_freed(self._engine.now())
-            count = 0
+                connection.permit_freed(self._now())
             while True:
-                for event in connection.events():
-                    self._dispatch(event)
-                    count += 1
-                    if not count % FLUSH_EVERY:
-                        self._flush()
+                self._dispatch(connection.events())
                 self._flush()
                 if not connection.has_events:
                     break
@@ -267,12 +268,27 @@ class DriverPeer(Peer, Receiver):
         if deadline is not None and (self._timer is None or deadline < self._timer_at):
             self._set_timer(deadline)
 
-    def _dispatch(self, event: Event) -> None:
+    def _dispatch(self, events: list[Event]) -> None:
+        start = self._dispatcher.start
+        count = 0
+        for event in events:
+            # The kinds that come with every message are told apart by the cheapest question there is.
+            if type(event) is ResponseReceived:
+                waiter = event.call.waiter
+                if not waiter.done():
+                    waiter.set_result(event.payload)
+            elif type(event) is CallReceived or type(event) is SendReceived:
+                start(event)
+            else:
+                self._dispatch_other(event)
+            count += 1
+            if not count % FLUSH_EVERY:
+                self._flush()
+
+    def _dispatch_other(self, event: Event) -> None:
         match event:
-            case CallReceived() | SendReceived():
-                self._dispatcher.start(event)
-            case ResponseReceived():
-                _tell(event.call.waiter, event.payload)
+            case CallReceived() | SendReceived() | ResponseReceived():
+                raise AssertionError(event)
             case CallFailed():
                 _tell(event.call.waiter, event.error)
             case SendAccepted():
@@ -300,7 +316,7 @@ class DriverPeer(Peer, Receiver):
             if not self._link.write(buffers):
                 self._is_writing = True
                 return
-            connection.data_sent(self._engine.now())
+            connection.data_sent(self._now())
 
     def _switch_reading(self) -> None:
         self._is_reading = not self._is_reading
@@ -317,7 +333,7 @@ class DriverPeer(Peer, Receiver):
 
     def _timer_due(self) -> None:
         self._timer = None
-        now = self._engine.now()
+        now = self._now()
         if self._is_writing:
             self._connection.data_sent(now, self._link.unsent)  # a slow link makes progress, too
         self._connection.handle_timer(now)
@@ -330,29 +346,26 @@ class DriverPeer(Peer, Receiver):
     # -- the rest ---------------------------------------------------------------------------------------
 
     def _deadline(self, timeout: Timeout, default: float | None, now: float) -> float | None:
-        seconds = default if timeout is DEFAULT else timeout
+        if timeout is DEFAULT:
+            return None if default is None else now + default
+        seconds = cast("float | None", timeout)
         if seconds is None:
             return None
-        assert isinstance(seconds, int | float)
         if not seconds >= 0:
             raise ValueError(f"a timeout of {seconds!r}: give seconds, 0 for not waiting, or None for waiting for ever")
         return now + seconds
 
-    async def _outcome(self, item: OutgoingCall | OutgoingSend, waiter: Waiter) -> Any:
-        try:
-            return await waiter
-        except BaseException:
-            # Whoever waited was cancelled. The item lets go of all it holds; a late answer is dropped.
-            self._connection.cancel(item, self._engine.now())
+    def _give_up(self, item: OutgoingCall | OutgoingSend | None) -> None:
+        if item is not None:
+            self._connection.cancel(item, self._now())
             self.touch()
-            raise
 
     def _request_failed(self, event: RequestFailed) -> None:
         if event.kind in _LOGGED:
             if self._log_limit is None:
                 self._log_limit = LogLimit()
             text = f"{event.service or 'unknown service'} (0x{event.sid:016x}, call {event.cid}) failed: {event.kind.value}"
-            self._log_limit.error(self._engine.now(), text, event.error)
+            self._log_limit.error(self._now(), text, event.error)
         self._notify(event)
 
     def _notify(self, event: PeerEvent) -> None:

@@ -159,32 +159,37 @@ class Link(ABC):
 
 
 class Layer(ABC):
-    """Stands between a link and what uses it, without I/O: TLS, WebSocket."""
+    """Stands between a link and what uses it, without I/O: TLS, WebSocket. `layers.LayeredLink` runs it."""
 
     @abstractmethod
-    def receive_data(self, data: bytes | memoryview) -> list[bytes]:
-        """Bytes came from the link; gives what is to go up. Raises `LayerError` if the other end broke its rules."""
+    def receive_data(self, data: bytes | memoryview, now: float) -> list[bytes]:
+        """Bytes came from the link; gives what is to go up. Raises `LayerError` if the other end broke the layer's rules."""
 
     @abstractmethod
-    def receive_eof(self) -> bool:
-        """The link's stream has ended. Says whether that is a proper end for this layer, and not a cut."""
+    def receive_eof(self, now: float) -> None:
+        """The link's stream has ended. Raises `LayerError` if that cuts the layer's own stream."""
 
     @abstractmethod
-    def send_data(self, buffers: list[bytes]) -> None:
-        """Bytes came from above, to be wrapped."""
+    def send_data(self, buffers: list[bytes], now: float) -> None:
+        """Bytes came from above, to be wrapped. Only when `is_open`."""
 
     @abstractmethod
-    def send_eof(self) -> None:
-        """Nothing more comes from above."""
+    def send_eof(self, now: float) -> None:
+        """Nothing more comes from above: say goodbye in the layer's way."""
 
     @abstractmethod
     def data_to_send(self) -> list[bytes]:
-        """What is to go down to the link now."""
+        """What is to go down to the link now. Receiving makes such data, too."""
 
     @property
     @abstractmethod
     def is_open(self) -> bool:
-        """Whether the handshake is done, so that bytes may pass."""
+        """Whether the handshake is done, so that bytes from above may pass."""
+
+    @property
+    @abstractmethod
+    def is_ended(self) -> bool:
+        """Whether the other end has said goodbye in the layer's way."""
 
     @abstractmethod
     def next_deadline(self) -> float | None:
@@ -192,7 +197,7 @@ class Layer(ABC):
 
     @abstractmethod
     def handle_timer(self, now: float) -> None:
-        """The time has come: a ping is due, or the other end is late."""
+        """The time has come: a ping is due, or the other end is late. Raises `LayerError` to give up."""
 
 
 class LayerError(Exception):

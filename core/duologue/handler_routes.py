@@ -6,26 +6,15 @@ question whose answer is known.
 
 from __future__ import annotations
 
-import datetime
-import decimal
-import uuid
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
-
 from duologue.annotations import text_of
+from duologue.answers import classes_of, converter
 from duologue.errors import DecodeError, EncodeError, FailureKind
 from duologue.handlers import Handler
 from duologue.namespace import Codecs
 from duologue.protocol.routes import Mode, RequestFault, Route
-
-_NATIVE = (
-    *(bytes, bytearray, uuid.UUID, decimal.Decimal),
-    *(datetime.datetime, datetime.date, datetime.time, datetime.timedelta),
-)
-"""Types that an answer must have, if they are declared: msgspec would take a text for any of them."""
-
 
 def handler_route(handler: Handler, name: str, codecs: Codecs) -> Route:
     """The route to a handler, with the codecs of a wire format for its message and answer."""
@@ -146,28 +135,26 @@ class FunctionWithContextRoute(FunctionRoute):
 
 
 def answer_encoder(handler: Handler, encode: Callable[[Any], bytes]) -> Callable[[Any], bytes]:
-    """Encodes what the handler returns, if it is of the declared type, which the annotations can't promise.
-
-    An object of just that class passes at a glance; its fields are the type checkers' business. For everything else
-    msgspec looks, into containers too, and turns it into the declared type where nothing is lost.
-    """
-    answer = handler.answer
+    """Encodes what the handler returns, if it is of the declared type. Raises `RequestFault`."""
+    classes, convert = classes_of(handler.answer), converter(handler.answer)
 
     def encode_answer(result: Any) -> bytes:
+        if type(result) not in classes:
+            result = checked(result)
         try:
-            if type(result) is not answer:
-                result = converted(result)
             return encode(result)
         except EncodeError as exc:
             raise RequestFault(FailureKind.SERIALIZE) from exc
 
-    def converted(result: Any) -> Any:
+    def checked(result: Any) -> Any:
         try:
-            return msgspec.convert(result, answer, builtin_types=_NATIVE, from_attributes=True)
+            return convert(result)
         except Exception as exc:
-            raise EncodeError(
+            error = EncodeError(
                 f"the handler {handler.name} returned a {type(result).__name__}, where {handler.message.__name__} "
-                f"declares {text_of(answer)}: {exc}"
-            ) from exc
+                f"declares {text_of(handler.answer)}: {exc}"
+            )
+            error.__cause__ = exc
+            raise RequestFault(FailureKind.SERIALIZE) from error
 
     return encode_answer

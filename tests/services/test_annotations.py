@@ -1,10 +1,12 @@
 """What annotations mean: which answers fit, and how names are found."""
 
+# ruff: noqa: UP006, UP007, UP035, UP045 (the old spellings are among what is tested)
+
 from __future__ import annotations
 
 import typing
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, List, Literal, NewType, NoReturn, Optional, Protocol, TypeVar, Union  # noqa: UP035
+from typing import Annotated, Any, List, Literal, NewType, NoReturn, Optional, Protocol, TypeVar, Union
 
 import pytest
 
@@ -50,8 +52,8 @@ class Closeable(Protocol):
         (Union[int, None], int | None),
         (int | str | None, str | None),
         (int | None, None),
-        (list[int], List[int]),  # noqa: UP006
-        (list[list[int]], List[List[int]]),  # noqa: UP006
+        (list[int], List[int]),
+        (list[list[int]], List[List[int]]),
         (dict[str, object], dict[str, Any]),
         (list[Annotated[int, "metres"]], list[int]),
         (Annotated[int, "metres"], int),
@@ -97,7 +99,20 @@ def test_what_may_not_be_returned(answer: Any, returned: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "parameter", [Add, Message, Message[int], Message[Any], Any, object, Add | Point, Optional[Add], T, Closeable, Annotated[Add, "it"]],
+    "parameter",
+    [
+        Add,
+        Message,
+        Message[int],
+        Message[Any],
+        Any,
+        object,
+        Add | Point,
+        Optional[Add],
+        T,
+        Closeable,
+        Annotated[Add, "it"],
+    ],
     ids=str,
 )
 def test_parameters_that_take_a_message(parameter: Any) -> None:
@@ -111,7 +126,14 @@ def test_parameters_that_do_not_take_a_message(parameter: Any) -> None:
 
 @pytest.mark.parametrize(
     ("annotation", "text"),
-    [(None, "None"), (type(None), "None"), (int, "int"), (list[int], "list[int]"), (Optional[int], "Optional[int]"), (Add, "Add")],
+    [
+        (None, "None"),
+        (type(None), "None"),
+        (int, "int"),
+        (list[int], "list[int]"),
+        (Optional[int], "Optional[int]"),
+        (Add, "Add"),
+    ],
     ids=str,
 )
 def test_types_are_shown_as_somebody_would_write_them(annotation: Any, text: str) -> None:

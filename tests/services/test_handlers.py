@@ -182,7 +182,9 @@ def test_a_function_may_run_in_place() -> None:
 def test_its_text_says_where_it_is_defined_and_how_it_runs() -> None:
     found = read_handler(calculator.add, None, [Add], ordered=True, inline=False)
     assert str(found) == f"{__name__}.Calculator.add (task, ordered)"
-    assert str(read_handler(calculator, None, [Add], ordered=False, inline=False)).endswith("Calculator.__call__ (task)")
+    assert str(read_handler(calculator, None, [Add], ordered=False, inline=False)).endswith(
+        "Calculator.__call__ (task)"
+    )
 
 
 # -- bad ones ----------------------------------------------------------------------------------
@@ -286,7 +288,10 @@ async def async_generator(msg: Add) -> AsyncIterator[int]:
 @pytest.mark.parametrize(
     ("handler", "text"),
     [
-        (no_annotation, r"no_annotation does not say which message it handles: annotate its first parameter, \(msg: Add\)"),
+        (
+            no_annotation,
+            r"no_annotation does not say which message it handles: annotate its first parameter, \(msg: Add\)",
+        ),
         (no_answer, r"does not say what it returns: write `-> int`, since Add is a Message\[int\]"),
         (no_answer_to_log, r"write `-> None`, since Log is a Message\[None\]"),
         (wrong_answer, r"is declared to return str: write `-> int`, since Add is a Message\[int\]"),
@@ -305,7 +310,10 @@ async def async_generator(msg: Add) -> AsyncIterator[int]:
         (any_message, r"Message\[int\]: it must be one message class"),
         (the_base, "annotated with Message: it must be one message class"),
         (wrong_context, "has 'ctx' annotated with int: the second parameter is the Context"),
-        (unknown_message, "annotation for its parameter 'msg' that can't be looked up .*'Unknown' is not defined"),
+        (
+            unknown_message,
+            "annotation for its parameter 'msg' that can't be looked up .*'Unknown' is not defined",
+        ),
         (unknown_answer, "annotation for its answer that can't be looked up"),
         (generator, "has a `yield`, and a call has one answer: return it"),
         (async_generator, "has a `yield`"),
@@ -346,7 +354,17 @@ def test_with_the_message_given_it_must_not_be_contradicted(message: Any, handle
 
 @pytest.mark.parametrize(
     "handler",
-    [no_annotation, no_answer, any_message, two_messages, unknown_message, unknown_answer, takes_anything, lambda msg: 1, Mock()],
+    [
+        no_annotation,
+        no_answer,
+        any_message,
+        two_messages,
+        unknown_message,
+        unknown_answer,
+        takes_anything,
+        lambda msg: 1,
+        Mock(),
+    ],
 )
 def test_with_the_message_given_annotations_may_be_missing(handler: Any) -> None:
     """The type checkers have seen message and function side by side, and results are checked when they are there."""
@@ -362,7 +380,9 @@ def test_a_handler_for_a_message_of_no_namespace() -> None:
     async def elsewhere(msg: Elsewhere) -> int:
         return 1
 
-    with pytest.raises(RegistrationError, match="elsewhere is for Elsewhere, which is in none of the namespaces calc"):
+    with pytest.raises(
+        RegistrationError, match="elsewhere is for Elsewhere, which is in none of the namespaces calc"
+    ):
         Services(calc).handler(elsewhere)
 
 
@@ -370,7 +390,9 @@ def test_weak_point_24_a_second_handler_is_refused() -> None:
     """The original replaces the first handler without a word; here the error names both, and the id."""
     services = Services(calc)
     services.handler(coroutine)
-    with pytest.raises(ServiceIdError, match=r"calc::Add can't be handled by .*\.function: it is by .*\.coroutine") as info:
+    with pytest.raises(
+        ServiceIdError, match=r"calc::Add can't be handled by .*\.function: it is by .*\.coroutine"
+    ) as info:
         services.handler(function)
     assert (info.value.sid, info.value.name) == (calc.sid(Add), "calc::Add")
 

@@ -35,7 +35,10 @@ def test_ids_come_from_the_names_of_the_classes() -> None:
     remotes = Namespace("remotes", [Add, Log])
     assert remotes.sid(Add) == 0x6440CFD17C374646
     assert remotes.sid(Log) == service_id("remotes", "Log")
-    assert (remotes.name_of(remotes.sid(Add)), remotes.name_of(0xAB)) == ("remotes::Add", "0x00000000000000ab")
+    assert (remotes.name_of(remotes.sid(Add)), remotes.name_of(0xAB)) == (
+        "remotes::Add",
+        "0x00000000000000ab",
+    )
 
 
 def test_it_is_a_collection_of_classes() -> None:
@@ -90,8 +93,16 @@ def test_a_message_without_an_answer_is_refused_at_once() -> None:
     ("messages", "options", "text"),
     [
         ([Add, Add], {}, "calc::Add is listed twice in the namespace 'calc'"),
-        ([Add, another_class_named_add()], {}, "calc::Add would have the service id 0x8742ece5ed619835, which calc::Add has"),
-        ([Add, Log], {"ids": {Add: 7, Log: 7}}, "calc::Log would have the service id 0x0000000000000007, which calc::Add has"),
+        (
+            [Add, another_class_named_add()],
+            {},
+            "calc::Add would have the service id 0x8742ece5ed619835, which calc::Add has",
+        ),
+        (
+            [Add, Log],
+            {"ids": {Add: 7, Log: 7}},
+            "calc::Log would have the service id 0x0000000000000007, which calc::Add has",
+        ),
         ([Add, Log], {"names": {Log: "Add"}}, "give one of them another name with names"),
         ([Add], {"ids": {Add: 0}}, "calc::Add can't have the service id 0x0000000000000000"),
         ([Add], {"ids": {Add: 2**64 - 1}}, "can't have the service id 0xffffffffffffffff"),

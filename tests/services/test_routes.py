@@ -54,7 +54,9 @@ class Answers:
         return Ask
 
 
-def route_to(message: type[Message[Any]], function: Callable[..., Any], wireformat: WireFormat, **options: bool) -> Route:
+def route_to(
+    message: type[Message[Any]], function: Callable[..., Any], wireformat: WireFormat, **options: bool
+) -> Route:
     """The route to a function that handles one message."""
     calc = Namespace("calc", [message])
     services = Services(calc)
@@ -127,7 +129,9 @@ async def test_a_payload_that_does_not_decode(function: Any, payload: bytes, wir
     assert isinstance(info.value.__cause__, DecodeError)
 
 
-@pytest.mark.parametrize("error", [ValueError("mine"), DecodeError("of another message"), EncodeError("of a call")])
+@pytest.mark.parametrize(
+    "error", [ValueError("mine"), DecodeError("of another message"), EncodeError("of a call")]
+)
 async def test_what_a_handler_raises_is_its_own(error: Exception, wireformat: WireFormat) -> None:
     """Even an error of a codec: it is about something that the handler did, not about this request."""
 
@@ -171,7 +175,9 @@ async def test_what_a_handler_raises_is_its_own(error: Exception, wireformat: Wi
     ],
     ids=repr,
 )
-async def test_answers_of_the_declared_type(declared: Any, returned: Any, payload: bytes, wireformat: WireFormat) -> None:
+async def test_answers_of_the_declared_type(
+    declared: Any, returned: Any, payload: bytes, wireformat: WireFormat
+) -> None:
     """What is not exactly of the type, and can be turned into it without loss, goes out as the type."""
     route = route_to(Answers[declared], lambda _: returned, wireformat, inline=True)
     assert await answer_of(route, b"{}") == payload
@@ -208,7 +214,9 @@ async def test_answers_of_the_declared_type(declared: Any, returned: Any, payloa
     ],
     ids=lambda value: repr(value).partition(" at ")[0],
 )
-async def test_a_handler_that_answers_another_type_fails(declared: Any, returned: Any, wireformat: WireFormat) -> None:
+async def test_a_handler_that_answers_another_type_fails(
+    declared: Any, returned: Any, wireformat: WireFormat
+) -> None:
     """No annotation can promise it, so it is looked at: the caller gets an error, never a value of a wrong type.
 
     This codec would write any of them, and a caller that expects bytes would read a text as base64.

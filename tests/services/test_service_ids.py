@@ -20,7 +20,10 @@ def test_the_golden_ids(name: str, sid: int) -> None:
 
 def test_a_path_is_hashed_as_it_is_written() -> None:
     """In `remotes :: sub::Add` only the first `::` has spaces."""
-    assert service_id("remotes", "sub::Add") not in (service_id("remotes", "Add"), service_id("remotes :: sub", "Add"))
+    assert service_id("remotes", "sub::Add") not in (
+        service_id("remotes", "Add"),
+        service_id("remotes :: sub", "Add"),
+    )
 
 
 @pytest.mark.parametrize("sid", [0, -1, 2**64 - 1, 2**64, *CONTROL_SIDS[:2], CONTROL_SIDS[-1]])
@@ -40,7 +43,11 @@ def test_the_ids_beside_reserved_ones_are_free(sid: int) -> None:
 
 def test_the_reserved_ids_are_those_of_the_protocol() -> None:
     assert (ERROR_SID, RESPONSE_SID) == (0, 0xFFFF_FFFF_FFFF_FFFF)
-    assert (CONTROL_SIDS[0], CONTROL_SIDS[-1], len(CONTROL_SIDS)) == (0xF782274C9450AA00, 0xF782274C9450AAFF, 256)
+    assert (CONTROL_SIDS[0], CONTROL_SIDS[-1], len(CONTROL_SIDS)) == (
+        0xF782274C9450AA00,
+        0xF782274C9450AAFF,
+        256,
+    )
 
 
 @pytest.mark.parametrize("part", ["", " ", " Add", "Add\n"])

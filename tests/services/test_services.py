@@ -122,7 +122,10 @@ def test_messages_of_several_namespaces(wireformat: WireFormat) -> None:
     [
         ((calc, calc), "calc::Add, 0x8742ece5ed619835, is there twice"),
         ((calc, Namespace("calc", [Add])), "calc::Add, 0x8742ece5ed619835, is there twice"),
-        ((calc, Namespace("other", [Log], ids={Log: calc.sid(Add)})), "other::Log, .* has the service id of calc::Add"),
+        (
+            (calc, Namespace("other", [Log], ids={Log: calc.sid(Add)})),
+            "other::Log, .* has the service id of calc::Add",
+        ),
     ],
     ids=["the same object", "the same message", "an id that is taken"],
 )

@@ -112,10 +112,11 @@ class Simulation:
         self.tasks: dict[Task, None] = {}
         """All that have not ended."""
         self.ends: list[End] = []
-        self.budgets: list[tuple[CallBudget, list[End]]] = []
+        self.budgets: dict[End, tuple[CallBudget, list[End]]] = {}
+        self.touched: dict[End, None] = {}
+        """Ends to which something happened in this step."""
         self.largest = max((24 + 4 + max(s.size, s.answer) for s in plan.scripts), default=0)
         self._rng = Random(f"schedule {seed}")
-        self._is_recorded = False
         self._make_ends()
         for node, script in plan.roots:
             ask = self._ask(script, None) if script.is_call else self._tell(script, None)
@@ -130,37 +131,31 @@ class Simulation:
         if self.tasks or any(end.running or end.waiting for end in self.ends):
             raise Deadlock(describe_deadlock(self.ends, list(self.tasks)))
         for end in self.ends:
-            check_end(end, self.budgets, self.largest)
+            check_end(end, self.budgets[end], self.largest)
             check_finished(end)
         counts = sum((end.counts for end in self.ends), Counter[str]())
         return Result(self.steps, self.trace, self.outcomes, counts)
 
     def step(self) -> bool:
         """One random thing happens. False if nothing can."""
-        rng, ends = self._rng, self.ends
-        classes: list[Sequence[End] | Sequence[Task]] = [
-            [end for end in ends if end.can_push],
-            [end for end in ends if end.can_pull],
-            [end for end in ends if end.is_scheduled],
-            self.ready,
-        ]
-        possible = [number for number in range(4) if classes[number]]
+        possible = self._possible()
         if not possible:
             return False
+        rng = self._rng
         self.steps += 1
-        weights = [self.plan.weights[number] for number in possible]
-        number = rng.choices(possible, weights)[0]
-        chosen = classes[number][rng.randrange(len(classes[number]))]
+        kind, things = rng.choices([one[1:] for one in possible], [one[0] for one in possible])[0]
+        thing = things[int(rng.random() * len(things))]
+        self.trace = zlib.crc32(f"{kind} {thing.name}".encode(), self.trace)
         if self.plan.cancels and rng.random() < self.plan.cancels:
-            self._cancel_someone(rng.choice(ends))
-        if isinstance(chosen, Task):
-            self.ready.remove(chosen)
-            self._step_task(chosen)
+            self._cancel_someone(rng.choice(self.ends))
+        if isinstance(thing, Task):
+            self.ready.remove(thing)
+            self._step_task(thing)
         else:
-            self._move(number, chosen)
-        self.trace = zlib.crc32(f"{number} {chosen.name}".encode(), self.trace)
-        for end in (chosen,) if isinstance(chosen, End) else ends:
-            check_end(end, self.budgets, self.largest)
+            self._move(kind, thing)
+        for end in self.touched:
+            check_end(end, self.budgets[end], self.largest)
+        self.touched.clear()
         return True
 
     def now(self) -> float:
@@ -177,14 +172,30 @@ class Simulation:
 
     # -- inside: the schedule ----------------------------------------------------------------------
 
-    def _move(self, number: int, end: End) -> None:
-        if number == 2:
+    def _possible(self) -> list[tuple[float, str, Sequence[End | Task]]]:
+        """What can happen next: how likely, of which kind, and to whom."""
+        writes: list[End] = []
+        reads: list[End] = []
+        drives: list[End] = []
+        for end in self.ends:
+            if end.unsent and len(end.pipe) < end.capacity:
+                writes.append(end)
+            if end.is_reading and end.other.pipe:
+                reads.append(end)
+            if end.is_scheduled:
+                drives.append(end)
+        kinds = zip(self.plan.weights, _KINDS, (writes, reads, drives, self.ready), strict=True)
+        return [one for one in kinds if one[2]]
+
+    def _move(self, kind: str, end: End) -> None:
+        self.touched[end] = None
+        if kind == "drive":
             end.drive()
             return
-        capacity = self.plan.link.capacity
-        size = capacity if self._rng.random() < 0.3 else self._rng.randint(1, capacity)
+        capacity = end.capacity
+        size = capacity if self._rng.random() < 0.3 else 1 + int(self._rng.random() * capacity)
         self.trace = zlib.crc32(size.to_bytes(4, "little"), self.trace)
-        if number == 0:
+        if kind == "write":
             end.push(size)
         else:
             end.pull(size)
@@ -289,7 +300,7 @@ class Simulation:
 
     def _make_ends(self) -> None:
         plan = self.plan
-        hooks = Hooks(self.now, self._start, self._cancel)
+        hooks = Hooks(self.now, self._start, self._cancel, self.touched)
         shared = [CallBudget(limits.calls, lent_limit=limits.lent) for limits in plan.limits]
         at_node: list[list[End]] = [[] for _ in plan.limits]
         for number in range(2 * len(plan.links.pairs)):
@@ -300,12 +311,12 @@ class Simulation:
             end = End(f"{node}.{number}", node, connection, limits, plan.link, hooks)
             self.ends.append(end)
             at_node[node].append(end)
-            if not plan.shares_budget:
-                self.budgets.append((budget, [end]))
-        if plan.shares_budget:
-            self.budgets += zip(shared, at_node, strict=True)
+            self.budgets[end] = (budget, at_node[node] if plan.shares_budget else [end])
         for number, end in enumerate(self.ends):
             end.other = self.ends[number ^ 1]
+
+
+_KINDS = ("write", "read", "drive", "step")
 
 
 def random_plan(seed: int) -> Plan:

@@ -118,8 +118,8 @@ class FlowRoute(Route):
 
     def __init__(self, service: Service) -> None:
         self.name = service.name
-        self.ordered = service is Service.ORDERED
-        self.takes_permit = service is not Service.FREE
+        self.ordered = service in (Service.ORDERED, Service.ORDERED_FREE)
+        self.takes_permit = service not in (Service.FREE, Service.ORDERED_FREE)
         self.has_handler = service is not Service.NOBODY
 
     def run(self, payload: bytes, context: Any, answered: bool) -> Any:
@@ -144,7 +144,7 @@ class Running:
         self.lends = lends
         self.waits = 0
         self.task: Task | None = None
-        self.takes_permit = script.service is not Service.FREE
+        self.takes_permit = script.service not in (Service.FREE, Service.ORDERED_FREE)
 
     def lend(self) -> None:
         if self.lends and not self.end.lend(self.request):
@@ -155,7 +155,7 @@ class Running:
     def unlend(self) -> None:
         self.waits -= 1
         if self.lends:
-            self.end.connection.unlend(self.request, self.end.clock())
+            self.end.unlend(self.request)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +175,7 @@ class Hooks:
     clock: Callable[[], float]
     start: Callable[[End, IncomingRequest], None]
     cancel: Callable[[End, IncomingRequest], None]
+    touched: dict[End, None]
 
 
 class End:
@@ -186,6 +187,7 @@ class End:
         self.connection = connection
         self.limits = limits
         self.clock = hooks.clock
+        self.touched = hooks.touched
         self.other: End
         self.counts: Counter[str] = Counter()
         self.running: dict[IncomingRequest, Running] = {}
@@ -211,7 +213,7 @@ class End:
     # -- what handlers do ------------------------------------------------------------------------
 
     def call(self, script: Script, deadline: float | None, *, nested: bool) -> Waiter:
-        call = self.connection.call(script.service, script.request_payload, deadline, self.clock())
+        call = self.connection.call(script.service, script.request_payload, deadline, self.clock(), nested)
         call.waiter = waiter = Waiter(f"the answer to {script} over {self.name}", call)
         self.waiting[waiter] = None
         self.counts["calls"] += 1
@@ -247,6 +249,10 @@ class End:
         self.touch()
         return lent
 
+    def unlend(self, request: IncomingRequest) -> None:
+        self.connection.unlend(request, self.clock())
+        self.touched[self] = None
+
     def end_request(self, request: IncomingRequest, outcome: bytes | BaseException) -> None:
         del self.running[request]
         now = self.clock()
@@ -259,14 +265,6 @@ class End:
         self.touch()
 
     # -- what the scheduler does -------------------------------------------------------------------
-
-    @property
-    def can_push(self) -> bool:
-        return bool(self.unsent) and len(self.pipe) < self.capacity
-
-    @property
-    def can_pull(self) -> bool:
-        return self.is_reading and bool(self.other.pipe)
 
     def push(self, size: int) -> None:
         """The link moves up to so many bytes into the pipe."""
@@ -287,6 +285,7 @@ class End:
         self.drive()
 
     def touch(self) -> None:
+        self.touched[self] = None
         if not self.is_scheduled and not self._is_driving:
             self.is_scheduled = True
 

@@ -28,9 +28,11 @@ class Service(IntEnum):
     ORDERED = 2
     FREE = 3
     """Takes no permit, like a relay."""
-    NOBODY = 4
+    ORDERED_FREE = 4
+    """Both."""
+    NOBODY = 5
     """Known, but without a handler."""
-    UNKNOWN = 5
+    UNKNOWN = 6
 
 
 @dataclass(slots=True)
@@ -51,6 +53,10 @@ class Script:
     """The handler raises at its end."""
     tolerant: bool = True
     """The handler goes on when one of its calls fails."""
+
+    @property
+    def is_ordered(self) -> bool:
+        return self.service in (Service.ORDERED, Service.ORDERED_FREE)
 
     @property
     def request_payload(self) -> bytes:
@@ -173,7 +179,7 @@ class Forest:
         script.tolerant = rng.random() < 0.7
         # Whoever has the turn must not wait, however indirectly, for another who needs a turn: that would be a
         # deadlock of the handlers' own making. What is sent is not waited for.
-        in_turn = service is Service.ORDERED or (is_call and in_turn)
+        in_turn = script.is_ordered or (is_call and in_turn)
         for _ in range(rng.randint(0, 3)):
             if rng.random() < 0.4:
                 script.steps.append(Compute(rng.choice((1, 2, 5, 20))))
@@ -197,7 +203,7 @@ class Forest:
         a lane that waits for an answer from elsewhere may stop reading (docs/flow.md, F6).
         """
         back = script.via ^ 1
-        if script.service is Service.ORDERED or self._rng.random() < self._back:
+        if script.is_ordered or self._rng.random() < self._back:
             return back
         return self._rng.choice(self._links.ends(self._links.node(back)))
 
@@ -206,7 +212,7 @@ class Forest:
         if rng.random() < self._faults:
             return rng.choice((Service.NOBODY, Service.UNKNOWN))
         if may_be_ordered and rng.random() < self._ordered:
-            return Service.ORDERED
+            return Service.ORDERED if rng.random() < 0.8 else Service.ORDERED_FREE
         return Service.FREE if rng.random() < 0.1 else Service.PLAIN
 
     def _size(self) -> int:

@@ -19,37 +19,43 @@ _LONG_KEY = re.compile(rb'"-?\d{20,}"\s*:')
 _DIGITS_OF_LIMIT = 20
 _SPACE = b" \t\r\n"
 _NOT_BRACKETS = bytes(set(range(0x100)) - set(b"[]{}"))
-_NOT_DIGITS = bytes(set(range(0x100)) - set(b"0123456789"))
+_DIGITS_ALIKE = bytes(0x30 if 0x30 <= byte <= 0x39 else 0x20 for byte in range(0x100))
 _ROUND = bytes.maketrans(b"[]{}", b"()()")
 
 
 class JsonScan:
     """The rules that a payload must keep."""
 
-    def __init__(self, *, nesting: int, items: int, integers: bool, integer_keys: bool) -> None:
-        """`integers`: the type has some, so they must be in range. `integer_keys`: of a dict, where they are texts."""
+    def __init__(self, *, nesting: int, items: int, strict: bool, integers: bool, integer_keys: bool) -> None:
+        """`strict`: of texts with fewer bytes than there may be values, too, ask how deep they are.
+
+        `integers`: there may be some, so they must be in range. `integer_keys`: of a dict, where they are texts.
+        """
         self._nesting = nesting
         self._items = items
+        self._strict = strict
         self._integers = integers
         self._integer_keys = integer_keys
-        # A payload that is not longer can't break any rule: each bracket and each digit takes a byte.
-        self.short = min(nesting, items, _DIGITS_OF_LIMIT - 1 if integers else nesting)
+        self.short = min(nesting, items) if strict else items
+        """A text of no more bytes can't break a rule: each bracket and each digit takes one."""
+        if integers:
+            self.short = min(self.short, _DIGITS_OF_LIMIT - 1)
 
     def check(self, text: bytes) -> None:
         """Raise `DecodeError` if the text is over the limits."""
-        openings = text.count(b"[") + text.count(b"{")
-        if openings > self._nesting or len(text) > self._items:
-            self._measure(text, openings)
+        if self._strict or len(text) > self._items:
+            self._measure(text)
         if self._integers and has_long_integer(text):
             self._check_integers(text)
 
-    def _measure(self, text: bytes, openings: int) -> None:
-        """Brackets and commas may be in strings too: if there are too many, count again without the strings."""
+    def _measure(self, text: bytes) -> None:
+        # Brackets and commas may be in strings too: only if there are too many, count again without the strings.
+        openings = text.count(b"[") + text.count(b"{")
         if openings <= self._nesting and openings + text.count(b",") < self._items:
             return
         bare = without_strings(text).translate(None, _SPACE)
-        empty = bare.count(b"[]") + bare.count(b"{}")
         openings = bare.count(b"[") + bare.count(b"{")
+        empty = bare.count(b"[]") + bare.count(b"{}")
         if 1 + bare.count(b",") + openings - empty > self._items:
             raise DecodeError(f"More than {self._items} values in one payload")
         if openings > self._nesting:
@@ -76,9 +82,11 @@ class JsonScan:
 
 def has_long_integer(text: bytes) -> bool:
     """Whether there may be an integer in it that is out of range: 20 digits in a row, somewhere."""
-    # They would have one at an offset of 19, or 39, or 59: most texts are settled by looking there.
+    # Of each 20 bytes in a row, 4 are at an offset that 5 divides. A regular expression would look at each byte.
+    # (`find`, since `in` takes five times as long: it tries first whether what it looks for is an integer.)
     return (
-        bool(text[_DIGITS_OF_LIMIT - 1 :: _DIGITS_OF_LIMIT].translate(None, _NOT_DIGITS))
+        len(text) >= _DIGITS_OF_LIMIT
+        and text[::5].translate(_DIGITS_ALIKE).find(b"0000") >= 0
         and _LONG.search(text) is not None
     )
 

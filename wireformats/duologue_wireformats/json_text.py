@@ -45,7 +45,9 @@ class Json(TypedWireFormat):
         )
         if schema.is_open:
             return plain
-        scan = self._scan(schema)
+        # What is deeper than a closed type is in unknown fields, which msgspec skips with a guard on recursion and
+        # little stack: no need to look how deep a text is that can't hold too many values either.
+        scan = self._scan(schema, strict=False)
         return DirectCodec(
             self.name,
             checks,
@@ -56,17 +58,18 @@ class Json(TypedWireFormat):
             reread=plain.decode if schema.has_bytes else None,
         )
 
-    def _scan(self, schema: Schema) -> JsonScan:
+    def _scan(self, schema: Schema, *, strict: bool) -> JsonScan:
         return JsonScan(
             nesting=self.nesting,
             items=self.items,
+            strict=strict,
             integers=schema.has_integers or schema.is_open,
             integer_keys=schema.has_integer_keys,
         )
 
     def _reader(self, schema: Schema) -> Read:
         """For open types: from a payload to plain data, with every check."""
-        scan, parse = self._scan(schema).check, msgspec.json.Decoder().decode
+        scan, parse = self._scan(schema, strict=True).check, msgspec.json.Decoder().decode
 
         def read(payload: bytes) -> Any:
             scan(payload)
@@ -94,7 +97,7 @@ def _careful(write: Write, check: Callable[[Any], None], schema: Schema) -> Writ
 
     def write_and_look(value: Any) -> bytes:
         payload = write(value)
-        if (has_integers and has_long_integer(payload)) or (has_floats and b"null" in payload):
+        if (has_integers and has_long_integer(payload)) or (has_floats and payload.find(b"null") >= 0):
             check(value)
         return payload
 

@@ -15,9 +15,9 @@ from duologue.annotations import text_of
 from duologue.errors import DecodeError, RegistrationError
 from duologue.plugins import hookimpl
 from duologue.wireformat import Codec
-from duologue_wireformats.messagepack_scan import NOT_CONTAINERS, MessagePackScan
+from duologue_wireformats.messagepack_scan import MessagePackScan
 from duologue_wireformats.schema import Schema
-from duologue_wireformats.typed import DirectCodec, PlainCodec, Read, Screen, TypedWireFormat
+from duologue_wireformats.typed import DirectCodec, PlainCodec, Read, TypedWireFormat
 
 
 class MessagePack(TypedWireFormat):
@@ -35,28 +35,18 @@ class MessagePack(TypedWireFormat):
         plain = PlainCodec[Any](self.name, schema, checks, write, self._reader(schema), binary=True)
         if schema.is_open or schema.has_instants:
             return plain
+        # A payload of no more bytes can't hold too many items. Nor can it do harm by its depth: what is deeper than
+        # the type is in unknown fields, which msgspec skips with a guard on recursion and little stack.
+        scan = MessagePackScan(nesting=self.nesting, items=self.items, integer_keys=True, strict=False)
         return DirectCodec(
             self.name,
             checks,
             write,
             decoder.decode,
-            short=min(self.nesting, self.items),
-            screen=self._screen(),
+            short=self.items,
+            screen=scan.check,
             reread=plain.decode if schema.has_bytes else None,
         )
-
-    def _screen(self) -> Screen:
-        """For closed types: what the typed decoder does not look at, how deep and how many."""
-        nesting, items = self.nesting, self.items
-        scan = MessagePackScan(nesting=nesting, items=items, integer_keys=True, strict=False).check
-
-        def screen(payload: bytes) -> None:
-            # Each array and map begins with one of a few bytes. Where there are less of those than may be nested,
-            # nothing is too deep, and that is so in nearly all messages that hold no lists.
-            if len(payload) > items or len(payload.translate(None, NOT_CONTAINERS)) > nesting:
-                scan(payload)
-
-        return screen
 
     def _reader(self, schema: Schema) -> Read:
         """For open types: from a payload to plain data, with every check."""

@@ -33,9 +33,6 @@ _ARE_EXTENSIONS = frozenset([*_EXTENSIONS, *range(0xD4, 0xD9)])
 _ARE_TEXTS = frozenset([*range(0xA0, 0xC0), *_STRINGS])
 _ARE_INTEGERS = frozenset([*range(0x80), *range(0xE0, 0x100), *range(0xCC, 0xD4)])
 
-NOT_CONTAINERS = bytes(set(range(0x100)) - {*range(0x80, 0xA0), *_ARRAYS, *_MAPS})
-"""The bytes that no array and no map begins with."""
-
 
 class MessagePackScan:
     """The rules that a payload must keep. `strict` asks for keys that are allowed, and for no extension types."""

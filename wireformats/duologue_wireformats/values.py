@@ -7,8 +7,9 @@ interpreter on a value that is nested deep enough. Everywhere else it only runs 
 from __future__ import annotations
 
 import dataclasses
+import enum
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from types import NoneType
 from typing import Any
 
@@ -48,6 +49,8 @@ class ValueChecks:
         except _Flaw as flaw:
             path = "".join(reversed(flaw.steps))
             raise EncodeError(f"{flaw.text} - at `${path}`") from None
+        except RecursionError:  # where somebody has raised the limit over Python's own
+            raise EncodeError("Nested too deep") from None
 
     def fault(self, value: Any, exc: Exception) -> EncodeError:
         """The error for a value whose writing failed with `exc`."""
@@ -75,25 +78,45 @@ class ValueChecks:
         elif isinstance(value, float):
             if self._finite and not math.isfinite(value):
                 raise _Flaw(f"NaN and the infinities don't exist in {self._name}")
-        elif is_collection(value):
-            self._check_all(((f"[{index}]", each) for index, each in enumerate(value)), room)
         elif is_dict(value):
-            for key in value:
-                self._check_key(key)
-            # Keys are contents, so they are not shown.
-            self._check_all((("[...]", each) for each in value.values()), room)
-        elif (fields := _fields(value)) is not None:
-            self._check_all(fields, room)
+            self._check_dict(value, room - 1)
+        elif is_collection(value):
+            self._check_items(value, room - 1)
         else:
-            _check_single(value)
+            self._check_object(value, room - 1)
 
-    def _check_all(self, parts: Iterable[tuple[str, Any]], room: int) -> None:
-        for step, part in parts:
-            try:
-                self._check(part, room - 1)
-            except _Flaw as flaw:
-                flaw.steps.append(step)
-                raise
+    def _check_items(self, items: Iterable[Any], room: int) -> None:
+        index = 0
+        try:
+            for index, each in enumerate(items):  # noqa: B007
+                self._check(each, room)
+        except _Flaw as flaw:
+            flaw.steps.append(f"[{index}]")
+            raise
+
+    def _check_dict(self, mapping: dict[Any, Any], room: int) -> None:
+        for key in mapping:
+            self._check_key(key)
+        try:
+            for each in mapping.values():
+                self._check(each, room)
+        except _Flaw as flaw:
+            flaw.steps.append("[...]")  # keys are contents, so they are not shown
+            raise
+
+    def _check_object(self, value: Any, room: int) -> None:
+        names = _field_names(type(value))
+        if names is None:
+            _check_single(value)
+            return
+        name = ""
+        try:
+            for name in names:
+                if (part := getattr(value, name, msgspec.UNSET)) is not msgspec.UNSET:
+                    self._check(part, room)
+        except _Flaw as flaw:
+            flaw.steps.append(f".{name}")
+            raise
 
     def _check_integer(self, value: int) -> None:
         if not self._lowest <= value < 2**64:
@@ -101,7 +124,9 @@ class ValueChecks:
             raise _Flaw(f"Integers must be from -2^{power} to 2^64 - 1")
 
     def _check_key(self, key: Any) -> None:
-        if isinstance(key, str):
+        if isinstance(key, enum.Enum):
+            self._check_key(key.value)
+        elif isinstance(key, str):
             _check_text(key)
         elif isinstance(key, int) and not isinstance(key, bool):
             if not self._integer_keys:
@@ -109,8 +134,6 @@ class ValueChecks:
                     "Keys of a dict that is not declared as dict[int, ...] must be str or bytes, not int"
                 )
             self._check_integer(key)
-        elif isinstance(key, enum.Enum):
-            self._check_key(key.value)
         elif not isinstance(key, bytes):
             raise _Flaw("Keys of a dict must be str, bytes or int, or an enum of them")
 
@@ -131,18 +154,10 @@ def _check_single(value: Any) -> None:
         raise _Flaw(f"Objects of type {type(value).__name__} can't be written") from None
 
 
-def _fields(value: Any) -> Iterator[tuple[str, Any]] | None:
-    """The fields of an object that has some, or None."""
-    names = _field_names(type(value))
-    if names is None:
-        return None
-    found = ((f".{name}", getattr(value, name, msgspec.UNSET)) for name in names)
-    return ((step, part) for step, part in found if part is not msgspec.UNSET)
-
-
 def _field_names(kind: Any) -> tuple[str, ...] | None:
     if issubclass(kind, msgspec.Struct):
-        return kind.__struct_fields__
+        names: tuple[str, ...] = kind.__struct_fields__
+        return names
     if dataclasses.is_dataclass(kind):
         return tuple(each.name for each in dataclasses.fields(kind))
     if hasattr(kind, "__attrs_attrs__"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import socket
 import sys
 import time
@@ -27,7 +28,7 @@ class CallbacksEngine(Engine, AbstractAsyncContextManager[Engine]):
         self._threads = Threads(threads, loop.call_soon_threadsafe)
         self.now = time.monotonic
         self.call_soon = loop.call_soon
-        self.waiter = loop.create_future
+        self.waiter = functools.partial(asyncio.Future, loop=loop)
 
     async def __aenter__(self) -> Engine:
         return self

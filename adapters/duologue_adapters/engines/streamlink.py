@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
@@ -89,10 +90,13 @@ class StreamLink(Link):
             self._lose(f"{type(cause).__name__}: {cause}")
 
     async def _read(self) -> None:
+        stream = self._stream
+        # An object stream gives its messages as they are; frames may be cut anywhere in them.
+        receive = partial(stream.receive, READ_SIZE) if isinstance(stream, anyio.abc.ByteStream) else stream.receive
         while True:
             await self._may_read.wait()
             try:
-                data = await self._stream.receive(READ_SIZE)
+                data = await receive()
             except anyio.EndOfStream:
                 self._receiver.eof_received()
                 return
@@ -110,8 +114,7 @@ class StreamLink(Link):
                 if not self._outgoing:
                     self._receiver.all_written()
             if self._ends_writing:
-                if isinstance(self._stream, anyio.abc.ByteStream):
-                    await self._stream.send_eof()
+                await self._stream.send_eof()
                 return
 
 

@@ -19,10 +19,13 @@ class PermitWaiter(Protocol):
         """It is your turn: try again soon. Called from within someone else's command, so it must only take a note."""
 
 
+_DEFAULTS = Limits()
+
+
 class CallBudget:
     """Permits for the calls of one connection, or of all connections that are given the same budget."""
 
-    def __init__(self, limit: int = Limits.calls, *, lent_limit: int = Limits.lent) -> None:
+    def __init__(self, limit: int = _DEFAULTS.calls, *, lent_limit: int = _DEFAULTS.lent) -> None:
         if limit < 1:
             raise ValueError(f"a budget of {limit} would let no call run: at least 1")
         self._limit = limit
@@ -123,6 +126,16 @@ class SendBudget:
         self.is_full = False
         """Whether no further message may be taken in. An attribute, since it is looked at for each frame."""
 
+    @property
+    def slots_are_full(self) -> bool:
+        """Whether too many handlers run. They end by themselves: the ones that wait for a remote don't count."""
+        return self.running >= self._limit or self.bytes >= self._bytes_limit
+
+    @property
+    def lane_is_full(self) -> bool:
+        """Whether too many ordered messages wait for their turn."""
+        return self.waiting >= self._limit or self.waiting_bytes >= self._bytes_limit
+
     def start(self, size: int) -> None:
         """A handler starts."""
         self.running += 1
@@ -172,9 +185,4 @@ class SendBudget:
         self._look_again()
 
     def _look_again(self) -> None:
-        self.is_full = (
-            self.running >= self._limit
-            or self.bytes >= self._bytes_limit
-            or self.waiting >= self._limit
-            or self.waiting_bytes >= self._bytes_limit
-        )
+        self.is_full = self.slots_are_full or self.lane_is_full

@@ -34,7 +34,7 @@ from duologue.protocol.incoming import REFUSAL_SIZE, Incoming
 from duologue.protocol.lifecycle import Lifecycle, Phase, Trigger
 from duologue.protocol.limits import Limits
 from duologue.protocol.outbox import Outbox
-from duologue.protocol.outgoing import Outgoing
+from duologue.protocol.outgoing import NESTED_SHARE, Outgoing
 from duologue.protocol.pending import OutgoingCall, OutgoingSend, StrayCounter
 from duologue.protocol.reading import Reading
 from duologue.protocol.routes import Router
@@ -75,19 +75,20 @@ class Connection:
         self._incoming = Incoming(router, budget, limits, framing, error_bodies.encode, self._outbox, self._events)
         self._strays = StrayCounter(limits.strays)
         self._life = Lifecycle()
-        self._refusals_limit = limits.owed * REFUSAL_SIZE
+        self._refusals_limit = NESTED_SHARE * limits.owed * REFUSAL_SIZE
 
     # -- commands: own requests -----------------------------------------------------------
 
-    def call(self, sid: int, payload: bytes, deadline: float | None, now: float) -> OutgoingCall:
+    def call(self, sid: int, payload: bytes, deadline: float | None, now: float, nested: bool = False) -> OutgoingCall:
         """Call a service. Waits in the core until there is room; one event gives the outcome.
 
-        `deadline` is in the clock of `now`; None for never; one that is past fails at once.
+        `deadline` is in the clock of `now`; None for never; one that is past fails at once. `nested`: made in the
+        handler of a request, of this connection or of another. Such a call never waits for answers to others.
         Raises `ConnectionClosed`, `FrameTooLarge`, `Overloaded`, or `ValueError` for a reserved service id.
         """
-        if self._life.phase is not Phase.OPEN:
+        if not self._life.is_open:
             raise self._closed()
-        call = self._outgoing.call(sid, payload, deadline, now)
+        call = self._outgoing.call(sid, payload, deadline, now, nested)
         if self._reading.is_paused:
             self._read_on(now)  # now something is owed to us, so reading may have to go on
         return call
@@ -97,30 +98,36 @@ class Connection:
 
         Raises what `call` raises.
         """
-        if self._life.phase is not Phase.OPEN:
+        if not self._life.is_open:
             raise self._closed()
         return self._outgoing.send(sid, payload, deadline, now)
 
     def cancel(self, item: OutgoingCall | OutgoingSend, now: float) -> Executed:
         """Nobody waits for this any more. No event follows; says whether its handler may run nevertheless."""
-        return self._outgoing.cancel(item, now)
+        executed = self._outgoing.cancel(item, now)
+        if self._reading.is_paused:
+            self._read_on(now)  # a call that waited for room may have taken the place
+        return executed
 
     # -- commands: requests of the remote's --------------------------------------------------
 
     def respond(self, request: IncomingRequest, payload: bytes, now: float) -> None:
         """The handler has ended with this answer. If it is too large, the remote gets an error in its place, at once."""
         self._incoming.respond(request, payload, now)
-        self._request_ended(now)
+        if self._reading.is_paused or not self._life.is_open:
+            self._request_ended(now)
 
     def fail(self, request: IncomingRequest, kind: FailureKind, now: float, error: BaseException | None = None) -> None:
         """The handler has failed. `error` goes into the local event, and nowhere else."""
         self._incoming.fail(request, kind, now, error)
-        self._request_ended(now)
+        if self._reading.is_paused or not self._life.is_open:
+            self._request_ended(now)
 
     def done(self, request: IncomingRequest, now: float) -> None:
         """The handler of a one-way message, or of a request that was cancelled, has ended."""
         self._incoming.done(request, now)
-        self._request_ended(now)
+        if self._reading.is_paused or not self._life.is_open:
+            self._request_ended(now)
 
     def lend(self, request: IncomingRequest, now: float) -> bool:
         """The request's handler begins to wait for a remote: others may use its permit. False: too many wait (F1)."""
@@ -146,7 +153,7 @@ class Connection:
         if not grace >= 0:
             raise ValueError(f"a grace of {grace!r} seconds: give 0 or more")
         life = self._life
-        if life.phase is Phase.OPEN:
+        if life.is_open:
             self._leave_open(CloseReason.CLOSED_LOCALLY, reason)
             self._incoming.clear_parking(now, answer=True)
             if self._incoming.running and grace > 0:
@@ -168,7 +175,7 @@ class Connection:
 
     def receive_data(self, data: bytes | memoryview, now: float) -> None:
         """Bytes came. A view is copied as far as needed: its memory may be used again when this returns."""
-        if self._life.phase in _DISCARDING:
+        if self._life.is_discarding:
             return
         if self._reading.decoder.feed(data) and not self._reading.is_paused:
             self._read(now)
@@ -192,11 +199,11 @@ class Connection:
             return
         if self._outgoing.has_waiting:
             self._outgoing.admit(now)
-        if self._incoming.parking.is_waiting:
+        if self._incoming.parking.waiting:
             self._incoming.advance(now)
         if self._reading.is_paused:
             self._read_on(now)
-        if self._life.phase is not Phase.OPEN:
+        if not self._life.is_open:
             self._settle(now)
 
     def handle_timer(self, now: float) -> None:
@@ -235,7 +242,7 @@ class Connection:
         deadline = _earlier(deadline, self._reading.next_deadline())
         if self._outbox.level:
             deadline = _earlier(deadline, self._stalls_at())
-        if self._life.phase is not Phase.OPEN:
+        if not self._life.is_open:
             deadline = _earlier(deadline, self._life.next_deadline())
         return deadline
 
@@ -243,7 +250,7 @@ class Connection:
     def wants_read(self) -> bool:
         """Whether the driver shall read on. What it reads nevertheless is kept, and not looked at."""
         reading = self._reading
-        return not reading.is_paused and not reading.eof_seen and self._life.phase is not Phase.CLOSED
+        return not reading.is_paused and not reading.eof_seen
 
     # -- state, for drivers, tests and people -----------------------------------------------------
 
@@ -300,7 +307,7 @@ class Connection:
                         self._unexpected_answer(cid, now)
                     elif outgoing.has_waiting:
                         outgoing.admit(now)
-                elif self._life.phase is not Phase.OPEN:
+                elif not self._life.is_open:
                     incoming.refuse_new(sid, cid, payload, now)
                 elif cid == 0:
                     incoming.send_received(sid, payload)
@@ -326,10 +333,12 @@ class Connection:
 
     def _must_pause(self) -> bool:
         """Whether nothing more may be taken in for now (F3, F4, F5). While ending requests cost nothing but their refusals."""
-        incoming = self._incoming
-        return self._outbox.refusals > self._refusals_limit or (
-            self._life.phase is Phase.OPEN
-            and (incoming.holds_reading or (incoming.parking.is_full and self._outgoing.pending.owed == 0))
+        if self._outbox.refusals > self._refusals_limit:
+            return True
+        incoming, outgoing = self._incoming, self._outgoing
+        owed = outgoing.pending.owed > 0
+        return self._life.is_open and (
+            (incoming.parking.is_full and not owed) or incoming.holds_reading(owed or outgoing.has_waiting)
         )
 
     def _error_received(self, cid: int, payload: bytes, now: float) -> None:
@@ -371,7 +380,7 @@ class Connection:
         life, reading = self._life, self._reading
         if reading.eof_seen or life.phase is Phase.CLOSED:
             return
-        if life.phase is Phase.OPEN:
+        if life.is_open:
             if reading.decoder.is_inside_frame:
                 self._leave_open(CloseReason.TRUNCATED, reading.describe_rest())
             else:
@@ -404,7 +413,7 @@ class Connection:
     def _request_ended(self, now: float) -> None:
         if self._reading.is_paused:
             self._read_on(now)
-        if self._life.phase is Phase.GRACE:
+        if not self._life.is_open:
             self._settle(now)
 
     def _settle(self, now: float) -> None:
@@ -436,7 +445,7 @@ class Connection:
         """No way to say anything any more: everything ends here and now."""
         if self._life.phase is Phase.CLOSED:
             return
-        if self._life.phase is Phase.OPEN:
+        if self._life.is_open:
             self._leave_open(reason, detail)
         self._incoming.clear_parking(now, answer=False)
         self._incoming.cancel_running(now, answer=False)
@@ -446,6 +455,7 @@ class Connection:
         life = self._life
         life.move(trigger)
         self._reading.stop()
+        self._reading.eof_seen = True  # there is nothing to read any more, either
         self._outbox.clear()
         assert life.reason is not None
         self._events.append(PeerClosed(life.reason, life.detail))
@@ -459,9 +469,6 @@ class Connection:
         if outbox.gated_since is None:
             return requests_stall
         return min(requests_stall, max(outbox.progress_at, outbox.gated_since) + self.limits.answers_stalled)
-
-
-_DISCARDING = frozenset({Phase.CLOSING, Phase.CLOSED})
 
 
 def _earlier(one: float | None, other: float | None) -> float | None:

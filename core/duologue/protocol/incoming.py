@@ -65,10 +65,20 @@ class Incoming:
             raise _id_in_use(cid)
         route = self.router(sid)
         self._calls[cid] = call = CallReceived(sid, cid, payload, route)
+        parking = self.parking
         if route is not None and route.has_handler:
+            if not parking.waiting and not route.ordered and route.takes_permit and self._outbox.gated_since is None:
+                # The common case, without a call too many: nothing waits here, so a free permit is this call's.
+                if self.budget.try_acquire(self):
+                    call.permit = call.is_delivered = True
+                    self._running[call] = None
+                    self._events.append(call)
+                elif not self._refuse_if_full(call, may_refuse, now):
+                    parking.park(call)
+                return
             if route.ordered:
                 if not self._refuse_if_full(call, may_refuse, now):
-                    self.parking.line_up(call)
+                    parking.line_up(call)
                     self._take_turns(now)
                 return
             must_wait = self._outbox.gated_since is not None or (route.takes_permit and not self._may_start())
@@ -77,7 +87,7 @@ class Incoming:
         if not must_wait:
             self._start_call(call, now)
         elif not self._refuse_if_full(call, may_refuse, now):
-            self.parking.park(call)
+            parking.park(call)
 
     def send_received(self, sid: int, payload: bytes) -> None:
         """Deliver, line up or drop. One-way messages owe no answer, so the gate is nothing to them."""
@@ -89,6 +99,8 @@ class Incoming:
             self._report(send, FailureKind.NO_HANDLER)
         elif self._drop_sends and self.sends.is_full:
             self._drop(send)
+        elif route.ordered and self.sends.lane_is_full and self.lane_waits_for_remote:
+            self._drop(send)  # reading could not stop for it (F6)
         elif route.ordered:
             self.parking.line_up(send)
             self._take_turns(0.0)
@@ -108,7 +120,8 @@ class Incoming:
 
     def respond(self, request: IncomingRequest, payload: bytes, now: float) -> None:
         """The handler has ended, with this answer."""
-        self._check_delivered(request)
+        if not request.is_delivered or request.is_ended:
+            raise _not_delivered(request)
         if not request.is_cancelled:
             if request.cid == 0:
                 raise ValueError("a one-way message is not answered: end it with done")
@@ -122,7 +135,8 @@ class Incoming:
 
     def fail(self, request: IncomingRequest, kind: FailureKind, now: float, error: BaseException | None = None) -> None:
         """The handler has ended, and failed. The remote learns the kind, if it called."""
-        self._check_delivered(request)
+        if not request.is_delivered or request.is_ended:
+            raise _not_delivered(request)
         if not request.is_cancelled:
             self._report(request, kind, error)
             if request.cid:
@@ -131,16 +145,17 @@ class Incoming:
 
     def done(self, request: IncomingRequest, now: float) -> None:
         """The handler of a one-way message, or of a cancelled request, has ended."""
-        self._check_delivered(request)
+        if not request.is_delivered or request.is_ended:
+            raise _not_delivered(request)
         if request.cid and not request.is_cancelled:
             raise ValueError("a call needs an answer: end it with respond or fail")
         self._release(request, now)
 
     def lend(self, request: IncomingRequest, now: float) -> bool:
         """The handler begins to wait for a remote. False if too many do, and then it must not wait."""
-        if request.is_ended or not request.permit:
+        if request.is_ended:
             return True
-        if request.waits == 0:
+        if request.waits == 0 and request.permit:
             if request.cid:
                 if not self.budget.try_lend():
                     return False
@@ -154,12 +169,12 @@ class Incoming:
 
     def unlend(self, request: IncomingRequest) -> None:
         """A wait is over."""
-        if request.is_ended or not request.permit:
+        if request.is_ended:
             return
         if not request.waits:
             raise ValueError(f"{request!r} has not lent what it holds: each unlend follows one lend")
         request.waits -= 1
-        if request.waits == 0:
+        if request.waits == 0 and request.permit:
             if request.cid:
                 self.budget.unlend()
             else:
@@ -178,9 +193,23 @@ class Incoming:
         return len(self._calls)
 
     @property
-    def holds_reading(self) -> bool:
-        """Whether reading must pause, whatever the calls do: the slots for one-way messages are taken."""
-        return not self._drop_sends and self.sends.is_full
+    def lane_waits_for_remote(self) -> bool:
+        """Whether the lane can't go on by itself: whoever has the turn waits for a remote, or the gate is closed to it."""
+        turn = self.parking.turn
+        if turn is not None and turn.is_delivered:
+            return turn.waits > 0
+        return self._outbox.gated_since is not None
+
+    def holds_reading(self, is_awaited: bool) -> bool:
+        """Whether reading must pause, whatever the calls do: there is no place for a further one-way message.
+
+        A full lane is no reason if it waits for the remote while something of the remote's is awaited: what the
+        lane waits for may be behind that message.
+        """
+        sends = self.sends
+        if self._drop_sends or not sends.is_full:
+            return False
+        return sends.slots_are_full or not (is_awaited and self.lane_waits_for_remote)
 
     def advance(self, now: float) -> None:
         """Start what can start. Called whenever a permit, the gate or the turn may have become free."""
@@ -188,7 +217,7 @@ class Incoming:
         while (call := parking.first) is not None:
             if self._outbox.gated_since is not None:
                 self.budget.withdraw(self)
-                return
+                break
             route = call.route
             if route is not None and route.has_handler and route.takes_permit and not self.budget.try_acquire(self):
                 break
@@ -259,7 +288,7 @@ class Incoming:
     def _take_turns(self, now: float) -> None:
         """Start the next of the ordered requests, if nobody has the turn (F6)."""
         parking = self.parking
-        if self._outbox.gated_since is None and (request := parking.next_turn()) is not None:
+        if (request := parking.next_turn(self._outbox.gated_since is not None)) is not None:
             if isinstance(request, SendReceived):
                 self._start_send(request)
             elif isinstance(request, CallReceived):
@@ -303,7 +332,7 @@ class Incoming:
     def _release(self, request: IncomingRequest, now: float) -> None:
         """Give back what the request holds. Nothing else gives anything back at the end of a request."""
         request.is_ended = True
-        self._running.pop(request, None)
+        del self._running[request]
         if request.permit:
             if request.cid:
                 if request.waits:
@@ -315,15 +344,14 @@ class Incoming:
             else:
                 self.sends.end(len(request.payload) + self._overhead)
         parking = self.parking
-        if parking.turn is not None:
-            parking.end_turn(request)
-        if parking.is_waiting:
+        if parking.turn is request:
+            parking.turn = None
+        if parking.waiting:
             self.advance(now)
 
-    @staticmethod
-    def _check_delivered(request: IncomingRequest) -> None:
-        if not request.is_delivered or request.is_ended:
-            raise ValueError(f"{request!r} was not delivered, or has ended: each ends with one of respond, fail and done")
+
+def _not_delivered(request: IncomingRequest) -> ValueError:
+    return ValueError(f"{request!r} was not delivered, or has ended: each ends with one of respond, fail and done")
 
 
 def _id_in_use(cid: int) -> ProtocolError:

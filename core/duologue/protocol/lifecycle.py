@@ -53,10 +53,14 @@ TRANSITIONS: dict[tuple[Phase, Trigger], Phase] = {
 class Lifecycle:
     """The phase, the first reason for leaving OPEN, and the ends that each phase has."""
 
-    __slots__ = ("close_ends", "detail", "discard_ends", "grace_ends", "phase", "reason")
+    __slots__ = ("close_ends", "detail", "discard_ends", "grace_ends", "is_discarding", "is_open", "phase", "reason")
 
     def __init__(self) -> None:
         self.phase = Phase.OPEN
+        self.is_open = True
+        """The phase is OPEN. An attribute, since it is looked at for each frame."""
+        self.is_discarding = False
+        """The phase is one in which input is dropped."""
         self.reason: CloseReason | None = None
         """Why it ends. Fixed on leaving OPEN; what comes later changes nothing."""
         self.detail = ""
@@ -71,6 +75,8 @@ class Lifecycle:
     def move(self, trigger: Trigger) -> Phase:
         """Follow the table. A trigger that the phase does not know is a mistake in the connection: `KeyError`."""
         self.phase = TRANSITIONS[self.phase, trigger]
+        self.is_open = False  # nothing leads back
+        self.is_discarding = self.phase is not Phase.GRACE
         return self.phase
 
     def leave_open(self, reason: CloseReason, detail: str) -> None:

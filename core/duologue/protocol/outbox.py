@@ -57,39 +57,35 @@ class Outbox:
 
     def put_answer(self, header: bytes, payload: bytes, now: float) -> None:
         """Queue an answer. Never refused: the one who answers holds a permit until it is here."""
-        if not self.level:
-            self.progress_at = now
-        self.answers += self._put(_ANSWER, header, payload)
+        size = len(header) + len(payload)
+        self.answers += size
         if self.answers > self._high and self.gated_since is None:
             self.gated_since = now
+        self._put(_ANSWER, header, payload, size, now)
 
     def put_refusal(self, header: bytes, payload: bytes, now: float) -> None:
         """Queue the answer to a call that found no room."""
-        if not self.level:
-            self.progress_at = now
-        size = self._put(_REFUSAL, header, payload)
-        self.answers += size
+        size = len(header) + len(payload)
         self.refusals += size
+        self.answers += size
         if self.answers > self._high and self.gated_since is None:
             self.gated_since = now
+        self._put(_REFUSAL, header, payload, size, now)
 
     def put_request(self, call_id: int, header: bytes, payload: bytes, now: float) -> None:
         """Queue an own request: a call with its id, a send with 0."""
+        self._put(call_id or _SEND, header, payload, len(header) + len(payload), now)
+
+    def _put(self, tag: int, header: bytes, payload: bytes, size: int, now: float) -> None:
         if not self.level:
             self.progress_at = now
-        self._put(call_id or _SEND, header, payload)
-
-    def _put(self, tag: int, header: bytes, payload: bytes) -> int:
-        size = len(payload)
-        if size <= JOIN_LIMIT:
+        self.level += size
+        if len(payload) <= JOIN_LIMIT:
             self._buffers.append(header + payload)
             self._tags.append(tag)
         else:
             self._buffers += (header, payload)
             self._tags += (tag, _CONTINUED)
-        size += len(header)
-        self.level += size
-        return size
 
     def take(self) -> list[bytes]:
         """Hand out the next buffers. Call `taken` when the transport has them, and only then take again."""

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import Any
 
 from duologue.protocol.deadlines import Deadlines
 from duologue.protocol.errors import CallError, CallTimeout, Executed, FrameTooLarge, Overloaded, SendTimeout
 from duologue.protocol.events import CallFailed, Event, ResponseReceived, SendAccepted, SendFailed
 from duologue.protocol.frames import Framing
-from duologue.protocol.ids import is_reserved
+from duologue.protocol.ids import CONTROL_SIDS, is_reserved
 from duologue.protocol.limits import Limits
 from duologue.protocol.outbox import Outbox
 from duologue.protocol.pending import OutgoingCall, OutgoingSend, PendingCalls
+
+_FIRST_RESERVED = CONTROL_SIDS.start
+"""Ids under this, but for 0, are surely not reserved: one comparison for nearly all of them."""
+
+NESTED_SHARE = 2
+"""Calls made in handlers may go so many times over `Limits.owed`: there is room for them when other calls have to wait."""
 
 
 class Outgoing:
@@ -27,9 +34,11 @@ class Outgoing:
         "_limits",
         "_low",
         "_max_payload",
+        "_nested_limit",
         "_outbox",
         "_owed_limit",
         "_waiting_calls",
+        "_waiting_nested",
         "_waiting_sends",
         "header",
         "pending",
@@ -41,6 +50,7 @@ class Outgoing:
         self._limits = limits
         self._max_payload = limits.max_frame - framing.overhead
         self._owed_limit = limits.owed
+        self._nested_limit = NESTED_SHARE * limits.owed
         self._high = limits.outbox_high
         self._low = limits.outbox_low
         self._outbox = outbox
@@ -48,6 +58,8 @@ class Outgoing:
         self._deadlines = Deadlines()
         self._waiting_calls: OrderedDict[OutgoingCall, int] = OrderedDict()
         """Those who wait for room, each with its number in the order of arrival."""
+        self._waiting_nested: OrderedDict[OutgoingCall, int] = OrderedDict()
+        """Those of them that handlers made. They wait for room in the outbox alone."""
         self._waiting_sends: OrderedDict[OutgoingSend, int] = OrderedDict()
         self._arrivals = 0
         self._blocked = False
@@ -55,17 +67,21 @@ class Outgoing:
 
     # -- commands ------------------------------------------------------------------------------
 
-    def call(self, sid: int, payload: bytes, deadline: float | None, now: float) -> OutgoingCall:
-        self._check(sid, payload, deadline)
+    def call(self, sid: int, payload: bytes, deadline: float | None, now: float, nested: bool = False) -> OutgoingCall:
+        if not 0 < sid < _FIRST_RESERVED or len(payload) > self._max_payload or deadline != deadline:
+            self._check(sid, payload, deadline)
         call = OutgoingCall(sid, payload, deadline)
         if deadline is not None and deadline <= now:
             call.is_ended = True
             self._events.append(CallFailed(call, CallTimeout(Executed.NO)))
             return call
-        if self._waiting_calls or self.pending.owed >= self._owed_limit or not self._has_room():
+        if nested:
+            self._check_nested()
+        line = self._waiting_nested if nested else self._waiting_calls
+        if line or not (nested or self.pending.owed < self._owed_limit) or not self._has_room():
             self._check_line("calls")
             self._arrivals += 1
-            self._waiting_calls[call] = self._arrivals
+            line[call] = self._arrivals
         else:
             self._enter(call, now)
         if deadline is not None:
@@ -73,7 +89,8 @@ class Outgoing:
         return call
 
     def send(self, sid: int, payload: bytes, deadline: float | None, now: float) -> OutgoingSend | None:
-        self._check(sid, payload, deadline)
+        if not 0 < sid < _FIRST_RESERVED or len(payload) > self._max_payload or deadline != deadline:
+            self._check(sid, payload, deadline)
         if not self._waiting_sends and self._has_room():
             self._outbox.put_request(0, self.header(sid, 0, len(payload)), payload, now)
             return None
@@ -110,7 +127,9 @@ class Outgoing:
         call = self.pending.pop(call_id)
         if call is None:
             return False
-        self._end(call)
+        call.is_ended = True
+        if call.deadline is not None:
+            self._deadlines.note_ended()
         self._events.append(ResponseReceived(call, payload))
         return True
 
@@ -128,12 +147,12 @@ class Outgoing:
     @property
     def has_waiting(self) -> bool:
         """Whether a request waits for room."""
-        return bool(self._waiting_calls or self._waiting_sends)
+        return bool(self._waiting_calls or self._waiting_sends or self._waiting_nested)
 
     @property
     def waiting(self) -> int:
         """How many wait for room."""
-        return len(self._waiting_calls) + len(self._waiting_sends)
+        return len(self._waiting_calls) + len(self._waiting_sends) + len(self._waiting_nested)
 
     @property
     def deadlines(self) -> int:
@@ -143,22 +162,24 @@ class Outgoing:
     def admit(self, now: float) -> None:
         """Let those who wait go on, as far as there is room now, in the order in which they came, so that none starves.
 
-        Only calls that wait for answers to others let sends pass.
+        Only calls that wait for answers to others let sends and nested calls pass.
         """
-        calls, sends = self._waiting_calls, self._waiting_sends
         while self._has_room():
-            call = next(iter(calls)) if calls and self.pending.owed < self._owed_limit else None
-            send = next(iter(sends)) if sends else None
-            if send is not None and (call is None or sends[send] < calls[call]):
-                del sends[send]
-                self._end(send)
-                self._outbox.put_request(0, self.header(send.sid, 0, len(send.payload)), send.payload, now)
-                self._events.append(SendAccepted(send))
-            elif call is not None:
-                del calls[call]
-                self._enter(call, now)
-            else:
+            line: OrderedDict[Any, int] | None = None
+            if self._waiting_calls and self.pending.owed < self._owed_limit:
+                line = self._waiting_calls
+            for other in (self._waiting_nested, self._waiting_sends):
+                if other and (line is None or next(iter(other.values())) < next(iter(line.values()))):
+                    line = other
+            if line is None:
                 return
+            item, _ = line.popitem(last=False)
+            if isinstance(item, OutgoingCall):
+                self._enter(item, now)
+            else:
+                self._end(item)
+                self._outbox.put_request(0, self.header(item.sid, 0, len(item.payload)), item.payload, now)
+                self._events.append(SendAccepted(item))
 
     def next_deadline(self) -> float | None:
         first = self._deadlines.next()
@@ -196,12 +217,13 @@ class Outgoing:
             self._events.append(CallFailed(call, error(executed)))
         if unsent:
             self._outbox.remove_calls(unsent)
-        for call in self._waiting_calls:
+        for call in (*self._waiting_nested, *self._waiting_calls):
             call.is_ended = True
             self._events.append(CallFailed(call, error(Executed.NO)))
         for send in self._waiting_sends:
             send.is_ended = True
             self._events.append(SendFailed(send, error(Executed.NO)))
+        self._waiting_nested.clear()
         self._waiting_calls.clear()
         self._waiting_sends.clear()
         self._deadlines.clear()
@@ -215,6 +237,14 @@ class Outgoing:
             raise FrameTooLarge(len(payload) + self._limits.max_frame - self._max_payload, self._limits.max_frame)
         if deadline is not None and deadline != deadline:
             raise ValueError("the deadline is not a number: give seconds, or None to wait for ever")
+
+    def _check_nested(self) -> None:
+        """A handler's call never waits for answers to others: those may be waiting, at the other end, for this handler."""
+        if self.pending.owed + len(self._waiting_nested) >= self._nested_limit:
+            raise Overloaded(
+                f"{self.pending.owed} calls are not answered, so a handler may make no further one: "
+                "calls go round in circles, or raise Limits.owed"
+            )
 
     def _check_line(self, what: str) -> None:
         if self.waiting >= self._limits.waiting:
@@ -247,7 +277,7 @@ class Outgoing:
         if call.id:
             self.pending.give_up(call, executed, now)
         else:
-            del self._waiting_calls[call]
+            del (self._waiting_nested if call in self._waiting_nested else self._waiting_calls)[call]
         if popped:
             call.is_ended = True
         else:

@@ -17,7 +17,7 @@ from duologue.protocol.limits import Limits
 class Parking:
     """Two queues, the plain one and the lane, with one bound."""
 
-    __slots__ = ("_bytes", "_bytes_limit", "_calls", "_lane", "_limit", "_overhead", "_plain", "_sends", "is_full", "turn")
+    __slots__ = ("_bytes", "_bytes_limit", "_calls", "_lane", "_limit", "_overhead", "_plain", "_sends", "is_full", "turn", "waiting")
 
     def __init__(self, limits: Limits, sends: SendBudget, overhead: int) -> None:
         self._limit = limits.parked
@@ -30,6 +30,8 @@ class Parking:
         self._bytes = 0
         self.is_full = False
         """Whether a further call must be refused, or not be read. An attribute, since it is looked at for each frame."""
+        self.waiting = 0
+        """Everything that is parked, one-way messages too."""
         self.turn: IncomingRequest | None = None
         """The ordered request whose turn it is: it runs, or waits in the plain queue for its permit."""
 
@@ -47,11 +49,6 @@ class Parking:
     def has_calls(self) -> bool:
         """Whether a call waits in the plain queue, so that a new one has to go behind it."""
         return bool(self._plain)
-
-    @property
-    def is_waiting(self) -> bool:
-        """Whether anything waits here."""
-        return bool(self._plain or self._lane)
 
     @property
     def first(self) -> CallReceived | None:
@@ -72,31 +69,27 @@ class Parking:
         self._lane.append(request)
         self._count(request, 1)
 
-    def next_turn(self) -> IncomingRequest | None:
-        """If nobody has the turn, give it to the first in the lane, and take it out."""
-        if self.turn is not None or not self._lane:
+    def next_turn(self, gated: bool) -> IncomingRequest | None:
+        """If nobody has the turn, give it to the first in the lane, and take it out. The gate holds back calls."""
+        if self.turn is not None or not self._lane or (gated and self._lane[0].cid):
             return None
         self.turn = request = self._lane.popleft()
         self._count(request, -1)
         return request
-
-    def end_turn(self, request: IncomingRequest) -> None:
-        """The request has ended; if it had the turn, nobody has it now."""
-        if self.turn is request:
-            self.turn = None
 
     def clear(self) -> list[IncomingRequest]:
         """Take everything out, in the order of arrival within each queue."""
         requests: list[IncomingRequest] = [*self._plain, *self._lane]
         self._plain.clear()
         self._lane.clear()
-        self._calls = self._bytes = 0
+        self._calls = self._bytes = self.waiting = 0
         self.is_full = False
         self._sends.clear_waiting()
         return requests
 
     def _count(self, request: IncomingRequest, sign: int) -> None:
         size = len(request.payload) + self._overhead
+        self.waiting += sign
         if isinstance(request, SendReceived):
             (self._sends.wait if sign > 0 else self._sends.end_wait)(size)
         else:

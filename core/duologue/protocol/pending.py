@@ -59,21 +59,18 @@ class PendingCalls:
     counting, for a while, or a caller with short timeouts could load the remote without bound.
     """
 
-    __slots__ = ("_by_id", "_forget_after", "_given_up", "_next_id")
+    __slots__ = ("_by_id", "_forget_after", "_given_up", "_next_id", "owed")
 
     def __init__(self, forget_after: float, first_id: int = 1) -> None:
         self._by_id: dict[int, OutgoingCall] = {}
         self._given_up: OrderedDict[int, float] = OrderedDict()
         self._forget_after = forget_after
         self._next_id = first_id & _MASK
+        self.owed = 0
+        """Calls written minus answers received. An attribute, since it is looked at for each call."""
 
     def __len__(self) -> int:
         return len(self._by_id)
-
-    @property
-    def owed(self) -> int:
-        """Calls written minus answers received."""
-        return len(self._by_id) + len(self._given_up)
 
     def add(self, call: OutgoingCall) -> int:
         """Give the call its id: the next one, but for 0 and ids that are not free."""
@@ -83,21 +80,28 @@ class PendingCalls:
         self._next_id = (call_id + 1) & _MASK
         call.id = call_id
         self._by_id[call_id] = call
+        self.owed += 1
         return call_id
 
     def pop(self, call_id: int) -> OutgoingCall | None:
         """The call that is answered now, if one waits for this answer."""
-        return self._by_id.pop(call_id, None)
+        call = self._by_id.pop(call_id, None)
+        if call is not None:
+            self.owed -= 1
+        return call
 
     def give_up(self, call: OutgoingCall, executed: Executed, now: float) -> None:
         """Nobody waits for this call any more. If the remote has bytes of it, it stays owed for a while."""
         del self._by_id[call.id]
-        if executed is not Executed.NO:
+        if executed is Executed.NO:
+            self.owed -= 1
+        else:
             self._given_up[call.id] = now + self._forget_after
 
     def settle(self, call_id: int) -> bool:
         """An answer came that nobody waits for: late if the id was issued once, stray (False) if it never was."""
         if self._given_up.pop(call_id, None) is not None:
+            self.owed -= 1
             return True
         return call_id != 0 and 0 < (self._next_id - call_id) & _MASK < _HALF
 
@@ -109,12 +113,14 @@ class PendingCalls:
         """Stop counting the calls that were given up long ago."""
         while self._given_up and next(iter(self._given_up.values())) <= now:
             self._given_up.popitem(last=False)
+            self.owed -= 1
 
     def clear(self) -> list[OutgoingCall]:
         """Take all out, in the order of their ids: the connection ends."""
         calls = list(self._by_id.values())
         self._by_id.clear()
         self._given_up.clear()
+        self.owed = 0
         return calls
 
 

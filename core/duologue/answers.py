@@ -1,0 +1,77 @@
+"""Is what a handler returned of the declared type? Annotations can't promise it, and the encoders write whatever they get.
+
+An object of just the declared class passes at a glance; its fields are the type checkers' business. For everything
+else msgspec looks, into containers too, and turns it into the declared type where nothing is lost: a tuple into a list,
+an int into a float, an object of a derived class into one of the declared class.
+"""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+import msgspec.inspect as mi
+
+from duologue.annotations import parts_of
+
+_NATIVE = (
+    *(bytes, bytearray, uuid.UUID, decimal.Decimal),
+    *(datetime.datetime, datetime.date, datetime.time, datetime.timedelta),
+)
+"""Types that msgspec would read from a text. A handler that returns one declares it, and one that doesn't has erred."""
+
+_NATIVE_NODES = (
+    *(mi.BytesType, mi.ByteArrayType, mi.UUIDType, mi.DecimalType),
+    *(mi.DateTimeType, mi.DateType, mi.TimeType, mi.TimeDeltaType),
+)
+
+
+def classes_of(answer: Any) -> frozenset[type]:
+    """The classes whose own objects need no second look. The parts of `list[int]` do."""
+    return frozenset(part for part in parts_of(answer) if isinstance(part, type) and part is not Any)
+
+
+def converter(answer: Any) -> Callable[[Any], Any]:
+    """What gives the value as the declared type, or raises whatever msgspec raises where that is not possible."""
+    if answer is Any:
+        return lambda result: result
+    # For types such as `list[int]` msgspec works out what they mean each time it is asked, and for a class once.
+    holder: Any = msgspec.defstruct("Answer", [("value", answer)], array_like=True)
+    convert = msgspec.convert
+
+    def thoroughly(result: Any) -> Any:
+        return convert((result,), holder, builtin_types=_NATIVE, from_attributes=True).value
+
+    def quickly(result: Any) -> Any:
+        # Keyword arguments cost more than the conversion.
+        try:
+            return convert((result,), holder).value
+        except msgspec.ValidationError:
+            return thoroughly(result)
+
+    return thoroughly if _mentions_native(mi.type_info(answer)) else quickly
+
+
+def _mentions_native(root: mi.Type) -> bool:
+    seen: set[int] = set()
+    rest = [root]
+    while rest:
+        node = rest.pop()
+        if isinstance(node, _NATIVE_NODES):
+            return True
+        if id(node) not in seen:  # types may be recursive
+            seen.add(id(node))
+            rest.extend(_nodes_in(node))
+    return False
+
+
+def _nodes_in(node: msgspec.Struct) -> Iterator[Any]:
+    """What a node of msgspec's description of a type refers to."""
+    for value in msgspec.structs.astuple(node):
+        for each in value if isinstance(value, tuple) else (value,):
+            if isinstance(each, mi.Type | mi.Field):
+                yield each

@@ -1,0 +1,83 @@
+"""The tree of errors: one root, data in each, and a text that says what to do."""
+
+from __future__ import annotations
+
+import pytest
+
+from duologue.protocol.errors import (
+    AnswerUnreadable,
+    CallError,
+    CallTimeout,
+    CloseReason,
+    ConnectionClosed,
+    ConnectionLost,
+    DecodeError,
+    DuologueError,
+    EncodeError,
+    ErrorKind,
+    Executed,
+    FrameTooLarge,
+    Overloaded,
+    ProtocolError,
+    RemoteError,
+    SendTimeout,
+)
+
+ALL = [
+    ProtocolError("x"),
+    FrameTooLarge(5, 4),
+    EncodeError("x"),
+    DecodeError("x"),
+    SendTimeout(),
+    CallTimeout(Executed.NO),
+    RemoteError(ErrorKind.DESERIALIZE, Executed.NO),
+    AnswerUnreadable("x"),
+    Overloaded("x"),
+    ConnectionClosed(CloseReason.CLOSED_LOCALLY),
+    ConnectionLost(CloseReason.TRUNCATED, Executed.UNKNOWN),
+]
+
+
+@pytest.mark.parametrize("error", ALL, ids=lambda error: type(error).__name__)
+def test_every_error_is_caught_by_the_root_and_has_a_text(error: DuologueError) -> None:
+    """`except DuologueError` catches whatever this library raises, and there is something to read."""
+    assert isinstance(error, DuologueError)
+    assert str(error)
+
+
+@pytest.mark.parametrize(
+    ("error", "executed"),
+    [
+        (CallTimeout(Executed.UNKNOWN), Executed.UNKNOWN),
+        (RemoteError(ErrorKind.UNREADABLE, Executed.UNKNOWN), Executed.UNKNOWN),
+        (AnswerUnreadable("field a"), Executed.YES),
+        (Overloaded("full"), Executed.NO),
+        (ConnectionClosed(CloseReason.CLOSED_LOCALLY), Executed.NO),
+        (ConnectionClosed(CloseReason.CLOSED_LOCALLY, Executed.UNKNOWN), Executed.UNKNOWN),
+        (ConnectionLost(CloseReason.TRANSPORT_FAILED, Executed.NO), Executed.NO),
+    ],
+    ids=lambda value: str(value),
+)
+def test_a_failed_call_says_whether_it_was_executed(error: CallError, executed: Executed) -> None:
+    """The field is there to decide by, and the text says it to people."""
+    assert error.executed is executed
+    assert str(error).endswith(f"(executed: {executed.value})")
+
+
+def test_errors_carry_data() -> None:
+    """What a program may want to look at is not only in the text."""
+    assert (FrameTooLarge(5, 4).size, FrameTooLarge(5, 4).limit) == (5, 4)
+    remote = RemoteError(ErrorKind.UNREADABLE, Executed.UNKNOWN, "Strange", {"a": 1})
+    assert (remote.kind, remote.message, remote.details) == (ErrorKind.UNREADABLE, "Strange", {"a": 1})
+    assert "Unreadable: Strange" in str(remote)
+    closed = ConnectionClosed(CloseReason.CLOSED_LOCALLY, detail="we are done")
+    assert closed.reason is CloseReason.CLOSED_LOCALLY
+    assert "closed locally (we are done)" in str(closed)
+    lost = ConnectionLost(CloseReason.TRUNCATED, Executed.UNKNOWN, "3 of 25 bytes of a frame")
+    assert lost.reason is CloseReason.TRUNCATED
+    assert "(3 of 25 bytes of a frame)" in str(lost)
+
+
+def test_a_frame_that_is_too_large_is_a_protocol_error() -> None:
+    """Whoever catches what the remote did wrong catches its sizes as well."""
+    assert issubclass(FrameTooLarge, ProtocolError)

@@ -1,0 +1,47 @@
+"""Events: what people see of them."""
+
+from __future__ import annotations
+
+import pytest
+
+from duologue.protocol.errors import CloseReason, ErrorKind, FailureKind
+from duologue.protocol.events import CallReceived, ErrorReported, EventsMissed, PeerClosed, RequestFailed, SendReceived
+from duologue.protocol.pending import OutgoingCall
+from tests.core.harness import TestRoute
+
+
+@pytest.mark.parametrize(
+    ("event", "text"),
+    [
+        (
+            CallReceived(0x2A, 7, b"secret", TestRoute("calc::Add")),
+            "CallReceived(calc::Add 0x000000000000002a, cid=7, 6 bytes)",
+        ),
+        (SendReceived(0x2A, 0, b"secret", None), "SendReceived(unknown 0x000000000000002a, cid=0, 6 bytes)"),
+        (
+            RequestFailed(FailureKind.HANDLER_FAILED, 0x2A, 7, "calc::Add", ValueError("x")),
+            "RequestFailed(HandlerFailed, calc::Add 0x000000000000002a, cid=7, error=ValueError('x'))",
+        ),
+        (
+            RequestFailed(FailureKind.UNKNOWN_SERVICE, 0x2A, 0),
+            "RequestFailed(UnknownService, unknown 0x000000000000002a, cid=0, error=None)",
+        ),
+        (ErrorReported(ErrorKind.UNREADABLE, 0, "odd"), "ErrorReported(Unreadable, cid=0, 'odd')"),
+        (PeerClosed(CloseReason.CLOSED_LOCALLY, "bye"), "PeerClosed(closed locally, 'bye')"),
+        (EventsMissed(3), "EventsMissed(3)"),
+        (OutgoingCall(0x2A, b"secret", None), "OutgoingCall(0x000000000000002a, id=0)"),
+    ],
+    ids=str,
+)
+@pytest.mark.fault(81)
+def test_what_is_written_of_an_event(event: object, text: str) -> None:
+    """Payloads that would fill or forge a log: events are written with ids as hex numbers, and never a byte of payload."""
+    assert repr(event) == text
+    assert "secret" not in repr(event)
+
+
+def test_an_ended_call_says_so() -> None:
+    """A call that has its outcome shows it."""
+    call = OutgoingCall(1, b"", None)
+    call.is_ended = True
+    assert repr(call) == "OutgoingCall(0x0000000000000001, id=0, ended)"

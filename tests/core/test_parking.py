@@ -1,0 +1,92 @@
+"""Parking: the plain queue and the lane, and their common bound (docs/flow.md, F2, F3 and F6)."""
+
+from __future__ import annotations
+
+import pytest
+
+from duologue.protocol.budget import SendBudget
+from duologue.protocol.events import CallReceived, SendReceived
+from duologue.protocol.limits import Limits
+from duologue.protocol.parking import Parking
+from tests.core.harness import ECHO, TestRoute
+
+ROUTE = TestRoute("test::Echo")
+
+
+def call(cid: int, size: int = 6) -> CallReceived:
+    return CallReceived(ECHO, cid, bytes(size), ROUTE)
+
+
+def send(size: int = 6) -> SendReceived:
+    return SendReceived(ECHO, 0, bytes(size), ROUTE)
+
+
+def parking(**limits: int) -> tuple[Parking, SendBudget]:
+    all_limits = Limits(**limits)  # type: ignore[arg-type]
+    sends = SendBudget(all_limits)
+    return Parking(all_limits, sends, overhead=24), sends
+
+
+def test_calls_leave_in_the_order_in_which_they_came() -> None:
+    """The first that was parked is the first to start."""
+    park, _ = parking()
+    assert park.first is None
+    assert not park.has_calls
+    first, second = call(1), call(2)
+    park.park(first)
+    park.park(second)
+    assert (park.calls, park.bytes, park.has_calls, park.is_waiting) == (2, 60, True, True)
+    assert park.first is first
+    park.unpark()
+    assert park.first is second
+    park.unpark()
+    assert (park.calls, park.bytes, park.has_calls, park.is_waiting) == (0, 0, False, False)
+
+
+@pytest.mark.parametrize("limits", [{"parked": 2}, {"parked_bytes": 60}], ids=str)
+def test_the_bound_is_by_number_and_by_bytes(limits: dict[str, int]) -> None:
+    """Plain queue and lane count together; headers count as well."""
+    park, _ = parking(**limits)
+    park.park(call(1))
+    assert not park.is_full
+    park.line_up(call(2))
+    assert park.is_full
+    park.next_turn()
+    assert not park.is_full
+
+
+def test_one_has_the_turn_at_a_time() -> None:
+    """The next of the lane comes out when the one before has ended, and only that one's end counts."""
+    park, _ = parking()
+    first, second = call(1), call(2)
+    park.line_up(first)
+    park.line_up(second)
+    assert park.next_turn() is first
+    assert park.turn is first
+    assert park.next_turn() is None
+    park.end_turn(second)
+    assert park.next_turn() is None
+    park.end_turn(first)
+    assert park.next_turn() is second
+    park.end_turn(second)
+    assert park.next_turn() is None
+
+
+def test_messages_in_the_lane_are_counted_by_the_send_budget() -> None:
+    """One-way messages can't be refused, so they have a bound that stops reading instead."""
+    park, sends = parking(parked=1, sends=1)
+    park.line_up(send())
+    assert (park.calls, park.is_full, sends.waiting, sends.waiting_bytes, sends.is_full) == (0, False, 1, 30, True)
+    park.next_turn()
+    assert (sends.waiting, sends.waiting_bytes, sends.is_full) == (0, 0, False)
+
+
+def test_all_come_out_at_the_end() -> None:
+    """First the plain queue, then the lane; the counts are back at nothing."""
+    park, sends = parking(parked=1)
+    requests = [call(1), call(2), send()]
+    park.park(requests[0])  # type: ignore[arg-type]
+    park.line_up(requests[1])
+    park.line_up(requests[2])
+    assert park.clear() == requests
+    assert (park.calls, park.bytes, park.is_full, park.is_waiting, sends.waiting) == (0, 0, False, False, 0)

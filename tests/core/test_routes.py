@@ -1,0 +1,21 @@
+"""Routes: what holds if a service says nothing else."""
+
+from __future__ import annotations
+
+from duologue.protocol.errors import FailureKind
+from duologue.protocol.routes import Mode, RequestFault, Route
+from tests.core.harness import TestRoute
+
+
+def test_what_a_route_is_by_default() -> None:
+    """A coroutine in a task of its own, in no order, against a permit, without a context."""
+    route: Route = TestRoute("a")
+    assert (Route.mode, Route.ordered, Route.takes_permit) == (Mode.TASK, False, True)
+    assert (route.has_handler, route.wants_context) == (True, False)
+
+
+def test_a_fault_carries_its_kind() -> None:
+    """`RequestFault` says what kind of failure it is, to the program and to people."""
+    fault = RequestFault(FailureKind.SERIALIZE)
+    assert fault.kind is FailureKind.SERIALIZE
+    assert str(fault) == "Serialize"

@@ -1,0 +1,137 @@
+"""`connect` and `serve`: from a URL and a name to the adapter, with everything else handed on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager, nullcontext
+from typing import Any, cast
+
+import pytest
+
+from duologue import (
+    Adapter,
+    CallBudget,
+    Limits,
+    Message,
+    Namespace,
+    Peer,
+    PeerSettings,
+    Server,
+    ServerSettings,
+    Services,
+    UnknownScheme,
+    UnknownWireFormat,
+    WireFormat,
+    connect,
+    plugins,
+    serve,
+)
+
+
+class Ping(Message[None]):
+    pass
+
+
+tools = Namespace("tools", [Ping])
+
+
+class Recorder(Adapter):
+    """Gives back what it was given."""
+
+    schemes = ("record",)
+
+    def connect(self, url: str, settings: PeerSettings) -> AbstractAsyncContextManager[Peer]:
+        return cast("Any", nullcontext((url, settings)))
+
+    def serve(self, url: str, settings: ServerSettings) -> AbstractAsyncContextManager[Server]:
+        return cast("Any", nullcontext((url, settings)))
+
+
+class Silence(WireFormat):
+    name = "silence"
+
+    def codec(self, type_: Any) -> Any:
+        raise NotImplementedError
+
+    def encode_plain(self, value: Any) -> bytes:
+        raise NotImplementedError
+
+    def decode_plain(self, payload: bytes) -> Any:
+        raise NotImplementedError
+
+
+silence = Silence()
+
+
+@pytest.fixture(autouse=True)
+def registered() -> Iterator[None]:
+    plugins.register_adapter("record", Recorder())
+    plugins.register_wireformat(silence)
+    yield
+    plugins.unregister_adapter("record")
+    plugins.unregister_wireformat("silence")
+
+
+async def test_connect_hands_everything_on() -> None:
+    services, budget, limits = Services(tools), CallBudget(3), Limits(calls=7)
+    options: dict[str, Any] = {"limits": limits, "budget": budget, "name": "left", "colour": "red"}
+    async with connect("record://there", services, wireformat="silence", **options) as given:
+        url, settings = cast("tuple[str, PeerSettings]", given)
+    assert url == "record://there"
+    assert (settings.services, settings.wireformat, settings.limits) == (services, silence, limits)
+    assert (settings.budget, settings.name, settings.options) == (budget, "left", {"colour": "red"})
+
+
+async def test_serve_hands_everything_on() -> None:
+    def services_of(peer: Peer) -> Services:
+        raise NotImplementedError
+
+    def greet(peer: Peer) -> None:
+        raise NotImplementedError
+
+    async with serve("record:x", services_of, wireformat=silence, on_peer=greet, backlog=5) as given:
+        url, settings = cast("tuple[str, ServerSettings]", given)
+    assert url == "record:x"
+    assert (settings.services, settings.on_peer, settings.wireformat) == (services_of, greet, silence)
+    assert (settings.limits, settings.budget, settings.name) == (Limits(), None, "")
+    assert settings.options == {"backlog": 5}
+
+
+async def test_what_is_not_given_is_by_default() -> None:
+    async with connect("RECORD://there", wireformat="silence") as given:
+        _, settings = cast("tuple[str, PeerSettings]", given)
+    assert (settings.services, settings.limits, settings.options) == (None, Limits(), {})
+    assert PeerSettings(wireformat=silence).options == {}
+
+
+@pytest.mark.parametrize(
+    "url", ["", "127.0.0.1:7000", "localhost:7000", "//there", "/run/socket", "7up://there", ":7000"]
+)
+def test_a_url_without_a_scheme(url: str) -> None:
+    for go in (connect, serve):
+        with pytest.raises(
+            ValueError, match="is not a URL with a scheme: write, for example, tcp://127.0.0.1:7000"
+        ):
+            go(url, wireformat="silence")
+
+
+def test_unknown_schemes_and_wire_formats_are_found_before_anything_is_opened() -> None:
+    for go in (connect, serve):
+        with pytest.raises(UnknownScheme, match="'gopher'"):
+            go("gopher://there", wireformat="silence")
+        with pytest.raises(UnknownWireFormat, match="'noise'"):
+            go("record://there", wireformat="noise")
+
+
+@pytest.mark.parametrize("wireformat", [None, b"silence", Silence, 3])
+def test_a_wire_format_of_the_wrong_type(wireformat: Any) -> None:
+    for go in (connect, serve):
+        with pytest.raises(TypeError, match="give a name, such as 'json', or a WireFormat object"):
+            go("record://there", wireformat=wireformat)
+
+
+@pytest.mark.parametrize("services", [tools, "tools", [Services(tools)]])
+def test_services_of_the_wrong_type(services: Any) -> None:
+    for go in (connect, serve):
+        with pytest.raises(TypeError, match=r"give Services\(\.\.\.\) with its handlers"):
+            go("record://there", services, wireformat="silence")
