@@ -60,12 +60,13 @@ _TASK, _INLINE = Mode.TASK, Mode.INLINE  # a member of an enum is slow to look u
 class Dispatcher:
     """Runs the requests of one connection. Each ends with exactly one of `respond`, `fail` and `done`."""
 
-    __slots__ = ("_connection", "_engine", "_peer", "_start")
+    __slots__ = ("_connection", "_engine", "_now", "_peer", "_start")
 
     def __init__(self, peer: DriverPeer, engine: Engine, connection: Connection) -> None:
         self._peer = peer
         self._engine = engine
         self._start = engine.start
+        self._now = engine.now
         self._connection = connection
 
     def start(self, request: IncomingRequest) -> None:
@@ -100,7 +101,12 @@ class Dispatcher:
             if self._engine.propagates(exc):
                 raise
         else:
-            self._succeeded(request, answer)
+            if request.cid:
+                self._connection.respond(request, answer, self._now())
+            else:
+                self._connection.done(request, self._now())
+            if not self._peer.is_driving:
+                self._peer.touch()
 
     def _run_inline(self, request: IncomingRequest, route: Route) -> None:
         context = RequestContext(self._peer, request) if route.wants_context else None
@@ -142,7 +148,7 @@ class Dispatcher:
                 raise
 
     def _succeeded(self, request: IncomingRequest, answer: bytes) -> None:
-        now = self._engine.now()
+        now = self._now()
         if request.cid:
             self._connection.respond(request, answer, now)
         else:

@@ -81,7 +81,8 @@ class DriverPeer(Peer, Receiver):
         )
         connection.incoming.on_permit = self._permit_available
         self._dispatcher = Dispatcher(self, engine, connection)
-        self._is_driving = False
+        self.is_driving = False
+        """It looks at the core right now, so whoever gives a command need not ask for that."""
         self._is_scheduled = False
         self._is_writing = False
         """The link has not taken all that it was given."""
@@ -237,7 +238,7 @@ class DriverPeer(Peer, Receiver):
 
     def touch(self) -> None:
         """A command was given: see to what follows from it, soon, and once for all commands of this pass."""
-        if not self._is_scheduled and not self._is_driving:
+        if not self._is_scheduled and not self.is_driving:
             self._is_scheduled = True
             self._engine.call_soon(self._scheduled)
 
@@ -247,10 +248,10 @@ class DriverPeer(Peer, Receiver):
 
     def drive(self) -> None:
         """Dispatch events, write, and set the link and the timer to what the core wants now."""
-        if self._is_driving:
+        if self.is_driving:
             return
         connection = self._connection
-        self._is_driving = True
+        self.is_driving = True
         try:
             if self._permit_came:
                 self._permit_came = False
@@ -261,7 +262,7 @@ class DriverPeer(Peer, Receiver):
                 if not connection.has_events:
                     break
         finally:
-            self._is_driving = False
+            self.is_driving = False
         if connection.wants_read is not self._is_reading:
             self._switch_reading()
         deadline = connection.next_deadline()

@@ -11,12 +11,13 @@ import datetime
 import decimal
 import uuid
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import msgspec.inspect as mi
 
-from duologue.annotations import parts_of
+from duologue.annotations import parts_of, text_of
+from duologue.errors import EncodeError
 
 _NATIVE = (
     *(bytes, bytearray, uuid.UUID, decimal.Decimal),
@@ -36,24 +37,44 @@ def classes_of(answer: Any) -> frozenset[type]:
 
 
 def converter(answer: Any) -> Callable[[Any], Any]:
-    """What gives the value as the declared type, or raises whatever msgspec raises where that is not possible."""
+    """What gives a value as the declared type, or raises `EncodeError` where that is not possible."""
     if answer is Any:
         return lambda result: result
+    try:
+        tree = mi.type_info(answer)
+    except TypeError:
+        return _by_class(classes_of(answer))
     # For types such as `list[int]` msgspec works out what they mean each time it is asked, and for a class once.
     holder: Any = msgspec.defstruct("Answer", [("value", answer)], array_like=True)
     convert = msgspec.convert
 
     def thoroughly(result: Any) -> Any:
-        return convert((result,), holder, builtin_types=_NATIVE, from_attributes=True).value
+        try:
+            return convert((result,), holder, builtin_types=_NATIVE, from_attributes=True).value
+        except msgspec.ValidationError as exc:
+            raise EncodeError(str(exc).replace("`$[0]", "`$").removesuffix(" - at `$`")) from None
 
     def quickly(result: Any) -> Any:
         # Keyword arguments cost more than the conversion.
         try:
             return convert((result,), holder).value
         except msgspec.ValidationError:
-            return thoroughly(result)
+            pass  # out of here, so that the traceback of the second try is not burdened with this one
+        return thoroughly(result)
 
-    return thoroughly if _mentions_native(mi.type_info(answer)) else quickly
+    return thoroughly if _mentions_native(tree) else quickly
+
+
+def _by_class(classes: frozenset[type]) -> Callable[[Any], Any]:
+    """For types that msgspec can't describe, and the wire format has its own way with."""
+    kinds = tuple(classes)
+
+    def check(result: Any) -> Any:
+        if kinds and not isinstance(result, kinds):
+            raise EncodeError(f"Expected {' or '.join(sorted(map(text_of, kinds)))}")
+        return result
+
+    return check
 
 
 def _mentions_native(root: mi.Type) -> bool:
@@ -72,6 +93,5 @@ def _mentions_native(root: mi.Type) -> bool:
 def _nodes_in(node: msgspec.Struct) -> Iterator[Any]:
     """What a node of msgspec's description of a type refers to."""
     for value in msgspec.structs.astuple(node):
-        for each in value if isinstance(value, tuple) else (value,):
-            if isinstance(each, mi.Type | mi.Field):
-                yield each
+        parts = cast("tuple[object, ...]", value if isinstance(value, tuple) else (value,))
+        yield from (part for part in parts if isinstance(part, mi.Type | mi.Field))

@@ -16,6 +16,7 @@ from duologue.handlers import Handler
 from duologue.namespace import Codecs
 from duologue.protocol.routes import Mode, RequestFault, Route
 
+
 def handler_route(handler: Handler, name: str, codecs: Codecs) -> Route:
     """The route to a handler, with the codecs of a wire format for its message and answer."""
     kinds = (
@@ -154,7 +155,8 @@ def answer_encoder(handler: Handler, encode: Callable[[Any], bytes]) -> Callable
                 f"the handler {handler.name} returned a {type(result).__name__}, where {handler.message.__name__} "
                 f"declares {text_of(handler.answer)}: {exc}"
             )
-            error.__cause__ = exc
+            # An `EncodeError` is all said above; anything else came out of the object, and is worth its traceback.
+            error.__cause__ = None if isinstance(exc, EncodeError) else exc
             raise RequestFault(FailureKind.SERIALIZE) from error
 
     return encode_answer

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Final
 
 from duologue.protocol.errors import CloseReason
@@ -82,7 +81,7 @@ class Peer(ABC):
         """
 
     @abstractmethod
-    def events(self) -> AbstractAsyncContextManager[AsyncIterator[PeerEvent]] | AsyncIterator[PeerEvent]:
+    def events(self) -> AsyncIterator[PeerEvent]:
         """What happens on this connection, from now on, ending with `PeerClosed`. Any number may listen; nobody waits for them."""
 
     @abstractmethod

@@ -2,327 +2,34 @@
 
 Where the real one keeps counters, heaps and bytes in pieces, the model keeps lists and counts them anew; it has no thought
 for speed. The stateful test gives each command and each input to both, and compares them after each step.
-
-Events of the model are tuples: a name, the token that it is about (an `Own` or a `Request`), and what else is to be seen.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
 from typing import Any
 
 from duologue.protocol.errors import (
     CallTimeout,
     CloseReason,
     ConnectionClosed,
-    ConnectionLost,
     ErrorKind,
     Executed,
     FailureKind,
-    FrameTooLarge,
-    Overloaded,
     RemoteError,
-    SendTimeout,
 )
 from duologue.protocol.failures import WIRE_KINDS, connection_error_body, error_body
 from duologue.protocol.lifecycle import Phase
 from duologue.protocol.limits import Limits
 from duologue.protocol.routes import Route
 from tests.core.harness import decode_body, encode_body, frame
+from tests.core.model_parts import ERROR, HEADER, RESPONSE, Budget, ModelOutbox, ModelOutgoing, Own, Request, Seen
 
-ERROR, RESPONSE = 0, 2**64 - 1
 NO_TEXT = "the text is not compared"
-HEADER = 24
-
-Seen = tuple[Any, ...]
-"""An event."""
-
-
-@dataclass(eq=False)
-class Own:
-    """An own call or send."""
-
-    sid: int
-    payload: bytes
-    deadline: float | None
-    serial: int
-    is_call: bool = True
-    id: int = 0
-    handed_out: bool = False
-    """A byte of its frame was given to the transport: what `executed` depends on."""
-
-
-@dataclass(eq=False)
-class Request:
-    """A request of the remote's."""
-
-    sid: int
-    cid: int
-    payload: bytes
-    route: Route | None
-    permit: bool = False
-    waits: int = 0
-    delivered: bool = False
-    cancelled: bool = False
-    ended: bool = False
-
-    @property
-    def size(self) -> int:
-        return HEADER + len(self.payload)
-
-
-@dataclass(eq=False)
-class Unsent:
-    """A frame in the outbox."""
-
-    data: bytes
-    kind: str
-    """`answer`, `refusal` or `own`."""
-    own: Own | None = None
 
 
 class Broken(Exception):
     """The remote is out of step."""
-
-
-@dataclass
-class Budget:
-    """Permits for the calls of several ends. Who finds none stands in a line, and nobody passes the first."""
-
-    limit: int
-    lent_limit: int
-    ends: list[Model] = field(default_factory=list)
-    line: list[Model] = field(default_factory=list)
-
-    @property
-    def held(self) -> list[Request]:
-        return [request for end in self.ends for request in end.running if request.cid and request.permit]
-
-    @property
-    def in_use(self) -> int:
-        return sum(not request.waits for request in self.held)
-
-    @property
-    def lent(self) -> int:
-        return sum(bool(request.waits) for request in self.held)
-
-    def may_start(self, end: Model) -> bool:
-        """Whether the end may start a call now. If not, it stands in the line."""
-        if self.in_use < self.limit and (not self.line or self.line[0] is end):
-            self.leave(end)
-            return True
-        if end not in self.line:
-            self.line.append(end)
-        return False
-
-    def leave(self, end: Model) -> None:
-        if end in self.line:
-            self.line.remove(end)
-
-
-class ModelOutbox:
-    """Frames in order, and how far the transport is."""
-
-    def __init__(self, limits: Limits, hand_out: int) -> None:
-        self.limits = limits
-        self.hand_out = hand_out
-        self.queue: list[Unsent] = []
-        self.out = self.out_answers = 0
-        self.progress_at = 0.0
-        self.gated_since: float | None = None
-
-    @property
-    def level(self) -> int:
-        return self.out + sum(len(unsent.data) for unsent in self.queue)
-
-    @property
-    def answers(self) -> int:
-        return self.out_answers + sum(len(unsent.data) for unsent in self.queue if unsent.kind != "own")
-
-    @property
-    def refusals(self) -> int:
-        return sum(len(unsent.data) for unsent in self.queue if unsent.kind == "refusal")
-
-    @property
-    def gated(self) -> bool:
-        return self.answers > self.limits.outbox_high
-
-    def put(self, now: float, kind: str, data: bytes, own: Own | None = None) -> None:
-        if not self.level:
-            self.progress_at = now
-        self.queue.append(Unsent(data, kind, own))
-        if self.gated and self.gated_since is None:
-            self.gated_since = now
-
-    def take(self) -> bytes:
-        taken: list[Unsent] = []
-        while not self.out and self.queue and sum(len(unsent.data) for unsent in taken) < self.hand_out:
-            taken.append(self.queue.pop(0))
-        for unsent in taken:
-            if unsent.own is not None:
-                unsent.own.handed_out = True
-        if taken:
-            self.out = sum(len(unsent.data) for unsent in taken)
-            self.out_answers = sum(len(unsent.data) for unsent in taken if unsent.kind != "own")
-        return b"".join(unsent.data for unsent in taken)
-
-    def taken(self, unsent: int, now: float) -> bool:
-        if unsent >= self.out:
-            return False
-        self.out = unsent
-        self.out_answers = min(self.out_answers, unsent)  # the transport does not say which bytes, so as many as can be
-        self.progress_at = now
-        if not self.gated:
-            self.gated_since = None
-        return True
-
-    def remove(self, own: Own) -> None:
-        self.queue = [unsent for unsent in self.queue if unsent.own is not own]
-
-    def clear(self) -> None:
-        self.queue.clear()
-        self.out = self.out_answers = 0
-        self.gated_since = None
-
-    def stalls_at(self) -> float | None:
-        """10 s without progress while the answers are over high water, 60 s otherwise (F4)."""
-        if not self.level:
-            return None
-        ends = self.progress_at + self.limits.requests_stalled
-        if self.gated_since is not None:
-            ends = min(ends, max(self.progress_at, self.gated_since) + self.limits.answers_stalled)
-        return ends
-
-
-class ModelOutgoing:
-    """Own calls and sends."""
-
-    def __init__(self, limits: Limits, outbox: ModelOutbox, events: list[Seen], first_id: int) -> None:
-        self.limits = limits
-        self.outbox = outbox
-        self.events = events
-        self.next_id = first_id
-        self.serials = 0
-        self.calls: list[Own] = []
-        """Waiting for room."""
-        self.sends: list[Own] = []
-        """Waiting for room."""
-        self.pending: list[Own] = []
-        """Written, and waiting for the answer."""
-        self.given_up: list[tuple[int, float]] = []
-        """Ids of calls that the remote may be at work on though nobody waits, and when they count no longer."""
-        self.blocked = False
-
-    @property
-    def owed(self) -> int:
-        return len(self.pending) + len(self.given_up)
-
-    def issue(self, is_call: bool, sid: int, payload: bytes, deadline: float | None, now: float) -> Own | None:
-        if sid in (ERROR, RESPONSE) or (deadline is not None and deadline != deadline):
-            raise ValueError
-        if HEADER + len(payload) > self.limits.max_frame:
-            raise FrameTooLarge(HEADER + len(payload), self.limits.max_frame)
-        self.serials += 1
-        own = Own(sid, payload, deadline, self.serials, is_call)
-        expired = deadline is not None and deadline <= now
-        if is_call and expired:
-            self.events.append(("failed", own, CallTimeout, Executed.NO))
-            return own
-        if is_call and not self.calls and self.owed < self.limits.owed and self.has_room():
-            self.enter(own, now)
-            return own
-        if not is_call and not self.sends and self.has_room():
-            self.enter(own, now)
-            return None
-        if expired:
-            self.events.append(("failed", own, SendTimeout))
-            return own
-        if len(self.calls) + len(self.sends) >= self.limits.waiting:
-            raise Overloaded("")
-        (self.calls if is_call else self.sends).append(own)
-        return own
-
-    def has_room(self) -> bool:
-        """Full at the high-water mark, and then until the low one."""
-        if self.blocked:
-            self.blocked = self.outbox.level > self.limits.outbox_low
-        else:
-            self.blocked = self.outbox.level >= self.limits.outbox_high
-        return not self.blocked
-
-    def enter(self, own: Own, now: float) -> None:
-        if own.is_call:
-            in_use = {0, *(call.id for call in self.pending), *(id for id, _ in self.given_up)}
-            while self.next_id in in_use:
-                self.next_id = (self.next_id + 1) % 2**64
-            own.id = self.next_id
-            self.next_id = (self.next_id + 1) % 2**64
-            self.pending.append(own)
-        self.outbox.put(now, "own", frame(own.sid, own.id, own.payload), own)
-
-    def admit(self, now: float) -> None:
-        while self.sends and self.has_room():
-            self.events.append(("accepted", self.sends[0]))
-            self.enter(self.sends.pop(0), now)
-        while self.calls and self.owed < self.limits.owed and self.has_room():
-            self.enter(self.calls.pop(0), now)
-
-    def give_up(self, own: Own, now: float) -> Executed:
-        """What is left behind by a call that nobody waits for any more."""
-        if own in self.sends:
-            self.sends.remove(own)
-        elif own in self.calls:
-            self.calls.remove(own)
-        else:
-            self.pending.remove(own)
-            if own.handed_out:
-                self.given_up.append((own.id, now + self.limits.given_up))
-                return Executed.UNKNOWN
-            self.outbox.remove(own)
-        return Executed.NO
-
-    def cancel(self, own: Own, now: float) -> Executed:
-        if own not in self.sends + self.calls + self.pending:
-            return Executed.UNKNOWN
-        executed = self.give_up(own, now)
-        if own.is_call:
-            self.admit(now)
-        return executed
-
-    def answered(self, cid: int, *outcome: Any) -> bool:
-        """An answer to one of our calls. Says whether one waits for it."""
-        for call in self.pending:
-            if call.id == cid:
-                self.pending.remove(call)
-                self.events.append((outcome[0], call, *outcome[1:]))
-                return True
-        return False
-
-    def is_late(self, cid: int) -> bool:
-        self.given_up = [(id, until) for id, until in self.given_up if id != cid]
-        return cid != 0 and 0 < (self.next_id - cid) % 2**64 < 2**63
-
-    def handle_timer(self, now: float) -> None:
-        expired = [own for own in self.sends + self.calls + self.pending if own.deadline is not None and own.deadline <= now]
-        for own in sorted(expired, key=lambda own: (own.deadline, own.serial)):
-            executed = self.give_up(own, now)
-            self.events.append(("failed", own, CallTimeout, executed) if own.is_call else ("failed", own, SendTimeout))
-        self.given_up = [(id, until) for id, until in self.given_up if until > now]
-        self.admit(now)
-
-    def fail_all(self, reason: CloseReason) -> None:
-        error = ConnectionClosed if reason is CloseReason.CLOSED_LOCALLY else ConnectionLost
-        for own in self.pending + self.calls + self.sends:
-            executed = Executed.UNKNOWN if own.handed_out else Executed.NO
-            self.events.append(("failed", own, error, executed, reason))
-            if not own.handed_out:
-                self.outbox.remove(own)
-        self.pending, self.calls, self.sends, self.given_up = [], [], [], []
-
-    def deadlines(self) -> list[float]:
-        found = [own.deadline for own in self.sends + self.calls + self.pending if own.deadline is not None]
-        return found + [until for _, until in self.given_up if self.calls]
 
 
 class Model:
@@ -351,7 +58,7 @@ class Model:
         # reading
         self.inbox = bytearray()
         self.began: float | None = None
-        self.paused_at: float | None = None
+        self.paused = False
         self.eof_waits = self.eof_seen = False
 
     # -- counted anew each time -----------------------------------------------------------------------
@@ -382,30 +89,41 @@ class Model:
         return len(self.parked) >= self.limits.parked or weight(self.parked) >= self.limits.parked_bytes
 
     @property
-    def sends_are_full(self) -> bool:
-        return any(
-            len(sends) >= self.limits.sends or weight(sends) >= self.limits.sends_bytes
-            for sends in (self.slots, self.lined_up)
-        )
+    def slots_are_full(self) -> bool:
+        return len(self.slots) >= self.limits.sends or weight(self.slots) >= self.limits.sends_bytes
+
+    @property
+    def lane_is_full(self) -> bool:
+        return len(self.lined_up) >= self.limits.sends or weight(self.lined_up) >= self.limits.sends_bytes
+
+    @property
+    def lane_waits_for_remote(self) -> bool:
+        if self.turn is not None and self.turn.delivered:
+            return self.turn.waits > 0
+        return self.outbox.gated
 
     @property
     def must_pause(self) -> bool:
-        """F3, F4, F5."""
-        if self.outbox.refusals > self.limits.owed * 128:
-            return self.phase in (Phase.OPEN, Phase.GRACE)
-        return self.phase is Phase.OPEN and (
-            (self.sends_are_full and self.limits.sends_policy == "pause")
-            or (self.parking_is_full and self.outgoing.owed == 0)
+        """F3 to F6."""
+        if self.outbox.refusals > 2 * self.limits.owed * 128:
+            return True
+        if self.phase is not Phase.OPEN:
+            return False
+        if self.parking_is_full and not self.outgoing.owed:
+            return True
+        awaited = bool(self.outgoing.owed or self.outgoing.waiting)
+        return self.limits.sends_policy == "pause" and (
+            self.slots_are_full or (self.lane_is_full and not (awaited and self.lane_waits_for_remote))
         )
 
     @property
     def wants_read(self) -> bool:
-        return self.paused_at is None and not self.eof_seen and self.phase is not Phase.CLOSED
+        return not self.paused and not self.eof_seen and self.phase is not Phase.CLOSED
 
     def deadlines(self) -> list[float]:
         """Everything that this end waits for the time of."""
         found = self.outgoing.deadlines()
-        if self.began is not None and self.paused_at is None:
+        if self.began is not None:
             found.append(self.began + self.limits.frame_timeout)
         if (stalls := self.outbox.stalls_at()) is not None:
             found.append(stalls)
@@ -420,16 +138,18 @@ class Model:
 
     # -- commands ---------------------------------------------------------------------------------------
 
-    def issue(self, is_call: bool, sid: int, payload: bytes, deadline: float | None, now: float) -> Own | None:
+    def issue(self, own: Own, now: float) -> Own | None:
         if self.phase is not Phase.OPEN:
             assert self.reason is not None
             raise ConnectionClosed(self.reason)
-        own = self.outgoing.issue(is_call, sid, payload, deadline, now)
+        waits = self.outgoing.issue(own, now)
         self.look_again(now)
-        return own
+        return waits
 
     def cancel(self, own: Own, now: float) -> Executed:
-        return self.outgoing.cancel(own, now)
+        executed = self.outgoing.cancel(own, now)
+        self.look_again(now)
+        return executed
 
     def end(self, request: Request, how: str, detail: Any, now: float) -> None:
         """`respond` with a payload, `fail` with a kind, or `done`."""
@@ -453,9 +173,9 @@ class Model:
         self.look_again(now)
 
     def lend(self, request: Request, now: float) -> bool:
-        if request.ended or not request.permit:
+        if request.ended:
             return True
-        if not request.waits and (self.budget.lent if request.cid else len(self.lent_slots)) >= self.limits.lent:
+        if request.permit and not request.waits and (self.budget.lent if request.cid else len(self.lent_slots)) >= self.limits.lent:
             return False
         request.waits += 1
         self.advance(now)
@@ -463,7 +183,9 @@ class Model:
         return True
 
     def unlend(self, request: Request) -> None:
-        if not request.ended and request.permit:
+        if not request.ended:
+            if not request.waits:
+                raise ValueError
             request.waits -= 1
 
     def permit_freed(self, now: float) -> None:
@@ -504,12 +226,12 @@ class Model:
             return
         in_payload = len(self.inbox) >= HEADER
         self.inbox += data
-        if self.paused_at is not None or (in_payload and len(self.inbox) < int.from_bytes(self.inbox[:8], "little")):
+        if self.paused or (in_payload and len(self.inbox) < int.from_bytes(self.inbox[:8], "little")):
             return
         self.read(now)
 
     def receive_eof(self, now: float) -> None:
-        if self.paused_at is not None:
+        if self.paused:
             self.eof_waits = True
         else:
             self.end_of_stream(now)
@@ -522,7 +244,7 @@ class Model:
 
     def handle_timer(self, now: float) -> None:
         self.outgoing.handle_timer(now)
-        if self.began is not None and self.paused_at is None and now >= self.began + self.limits.frame_timeout:
+        if self.began is not None and now >= self.began + self.limits.frame_timeout:
             self.cut(CloseReason.FRAME_TIMEOUT, now)
         stalls_at = self.outbox.stalls_at()
         if stalls_at is not None and now >= stalls_at:
@@ -555,9 +277,8 @@ class Model:
             self.enter_closing(now, answer=False)
             self.settle(now)
             return
-        self.paused_at = now
-        if completed:
-            self.began = None
+        self.paused = True
+        self.began = None  # while it is paused no frame has begun
 
     def next_frame(self) -> tuple[int, int, bytes] | None:
         if len(self.inbox) < 8:
@@ -601,12 +322,10 @@ class Model:
 
     def look_again(self, now: float) -> None:
         """After a command: need reading be paused any more, and has the phase come to its end?"""
-        if self.paused_at is not None and not self.must_pause:
-            if self.began is not None:
-                self.began += now - self.paused_at
-            self.paused_at = None
+        if self.paused and not self.must_pause:
+            self.paused = False
             self.read(now)
-            if self.eof_waits and self.paused_at is None:
+            if self.eof_waits and not self.paused:
                 self.end_of_stream(now)
         self.settle(now)
 
@@ -627,7 +346,8 @@ class Model:
 
     def stop_reading(self) -> None:
         self.inbox.clear()
-        self.began = self.paused_at = None
+        self.began = None
+        self.paused = False
         self.eof_seen |= self.eof_waits
 
     # -- the remote's requests ------------------------------------------------------------------------
@@ -664,8 +384,10 @@ class Model:
             self.report(send, FailureKind.UNKNOWN_SERVICE)
         elif not send.route.has_handler:
             self.report(send, FailureKind.NO_HANDLER)
-        elif self.sends_are_full and self.limits.sends_policy == "drop":
+        elif self.limits.sends_policy == "drop" and (self.slots_are_full or self.lane_is_full):
             self.drop(send)
+        elif send.route.ordered and self.lane_is_full and self.lane_waits_for_remote:
+            self.drop(send)  # what the lane waits for may be behind it, so reading can't stop for it
         elif send.route.ordered:
             self.lane.append(send)
             self.take_turns(now)
@@ -758,7 +480,7 @@ class Model:
 
     def settle(self, now: float) -> None:
         """Has the phase come to its end?"""
-        if self.phase is not Phase.OPEN and self.paused_at is not None and not self.must_pause:
+        if self.phase is not Phase.OPEN and self.paused and not self.must_pause:
             self.look_again(now)
         if self.phase is Phase.GRACE and not self.running:
             self.enter_closing(now)

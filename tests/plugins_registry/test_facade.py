@@ -110,7 +110,7 @@ async def test_what_is_not_given_is_by_default() -> None:
 def test_a_url_without_a_scheme(url: str) -> None:
     for go in (connect, serve):
         with pytest.raises(
-            ValueError, match="is not a URL with a scheme: write, for example, tcp://127.0.0.1:7000"
+            ValueError, match=r"is not a URL with a scheme: write, for example, tcp://127.0.0.1:7000"
         ):
             go(url, wireformat="silence")
 

@@ -123,7 +123,7 @@ def test_what_is_installed_meanwhile_is_found(install: Install) -> None:
 def test_an_unknown_name_lists_the_known(install: Install) -> None:
     install("pigeon-post", {ADAPTERS: {"pigeon": "pigeon_post"}}, pigeon_post=ADAPTER)
     with pytest.raises(
-        UnknownScheme, match="no adapter for 'owl' URLs: known are .*pigeon"
+        UnknownScheme, match=r"no adapter for 'owl' URLs: known are .*pigeon"
     ) as unknown_scheme:
         adapter_registry().find("owl")
     assert unknown_scheme.value.scheme == "owl"
@@ -131,7 +131,7 @@ def test_an_unknown_name_lists_the_known(install: Install) -> None:
 
     install("morse-code", {WIREFORMATS: {"morse": "morse_code"}}, morse_code=WIREFORMAT)
     with pytest.raises(
-        UnknownWireFormat, match="no wire format named 'pickle': known are .*morse"
+        UnknownWireFormat, match=r"no wire format named 'pickle': known are .*morse"
     ) as unknown_format:
         wireformat_registry().find("pickle")
     assert "morse" in unknown_format.value.known
@@ -239,7 +239,7 @@ def test_registering_by_hand() -> None:
             lambda: plugins.register_adapter("raven", Raven()),
             lambda: plugins.register_wireformat(Braille()),
         ):
-            with pytest.raises(PluginError, match="is registered already, as .*: unregister it first"):
+            with pytest.raises(PluginError, match=r"is registered already, as .*: unregister it first"):
                 register()
     finally:
         plugins.unregister_adapter("raven")

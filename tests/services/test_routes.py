@@ -230,6 +230,24 @@ async def test_a_handler_that_answers_another_type_fails(
     assert f"returned a {type(returned).__name__}, where Ask declares" in str(cause)
 
 
+async def test_an_answer_that_fails_while_it_is_made_of_what_was_returned(wireformat: WireFormat) -> None:
+    """Its own error is the cause of the cause, since that is what has to be mended."""
+
+    class Ratio(Message[None]):
+        of: int
+
+        def __post_init__(self) -> None:
+            1 / self.of
+
+    route = route_to(Answers[Ratio], lambda _: {"of": 0}, wireformat, inline=True)
+    with pytest.raises(RequestFault) as info:
+        await answer_of(route, b"{}")
+    assert info.value.kind is FailureKind.SERIALIZE
+    cause = info.value.__cause__
+    assert isinstance(cause, EncodeError)
+    assert isinstance(cause.__cause__, ZeroDivisionError)
+
+
 async def test_a_wrong_answer_to_a_one_way_message_harms_nobody(wireformat: WireFormat) -> None:
     assert await answer_of(route_to(Add, lambda _: "text", wireformat), answered=False) == b""
 

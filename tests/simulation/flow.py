@@ -205,8 +205,9 @@ class Simulation:
             del self.tasks[task]
 
     def _cancel_someone(self, end: End) -> None:
-        if end.waiting:
-            end.cancel(self._rng.choice(list(end.waiting)))
+        waiters = [waiter for waiter in end.waiting if not waiter.is_abandoned]
+        if waiters:
+            end.cancel(self._rng.choice(waiters))
 
     def _add_task(self, name: str, steps: Steps) -> Task:
         task = Task(name, steps, self.ready)

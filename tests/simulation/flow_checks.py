@@ -6,6 +6,7 @@ from duologue.protocol.budget import CallBudget
 from duologue.protocol.events import CallReceived
 from duologue.protocol.incoming import REFUSAL_SIZE
 from duologue.protocol.outbox import HAND_OUT
+from duologue.protocol.outgoing import NESTED_SHARE
 from tests.simulation.flow_ends import End, Task
 
 
@@ -46,7 +47,7 @@ def check_slots(end: End) -> None:
                 held += 1
                 size += len(request.payload) + 24
     assert (sends.running, sends.lent, sends.bytes) == (held, lent, size)
-    assert held + lent <= end.limits.sends + end.limits.lent
+    assert held + lent <= end.limits.sends + end.limits.lent + 1  # whoever has the turn starts in any case
     running_calls = sum(isinstance(request, CallReceived) for request in end.running)
     assert end.connection.incoming.unanswered == running_calls + end.connection.incoming.parking.calls
     assert end.connection.incoming.running == len(end.running)
@@ -69,6 +70,7 @@ def check_bounds(end: End, largest: int) -> None:
     refusals = (limits.owed + 1) * REFUSAL_SIZE + HAND_OUT
     assert outbox.answers <= limits.outbox_high + (handlers + 1) * largest + refusals
     assert outgoing.waiting <= limits.waiting
+    assert outgoing.pending.owed <= NESTED_SHARE * limits.owed
 
 
 def check_finished(end: End) -> None:

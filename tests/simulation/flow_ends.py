@@ -48,12 +48,13 @@ class Cancelled(Exception):
 class Waiter:
     """A value that is still to come, for one task."""
 
-    __slots__ = ("done", "item", "result", "task", "what")
+    __slots__ = ("done", "is_abandoned", "item", "result", "task", "what")
 
     def __init__(self, what: str, item: OutgoingCall | OutgoingSend | None = None) -> None:
         self.what = what
         self.item = item
         self.done = False
+        self.is_abandoned = False
         self.result: Any = None
         self.task: Task | None = None
 
@@ -147,14 +148,16 @@ class Running:
         self.takes_permit = script.service not in (Service.FREE, Service.ORDERED_FREE)
 
     def lend(self) -> None:
-        if self.lends and not self.end.lend(self.request):
+        if not self.lends:
+            return
+        if not self.end.lend(self.request):
             self.end.counts["too many lent"] += 1
             raise Overloaded("too many handlers wait for a remote already")
         self.waits += 1
 
     def unlend(self) -> None:
-        self.waits -= 1
         if self.lends:
+            self.waits -= 1
             self.end.unlend(self.request)
 
 
@@ -237,11 +240,14 @@ class End:
         waiter.set_result(Cancelled())
 
     def forget(self, waiter: Waiter) -> None:
-        """Nobody waits for this any more."""
-        assert waiter.item is not None
-        del self.waiting[waiter]
-        self.connection.cancel(waiter.item, self.clock())
-        self.counts["sends"] -= isinstance(waiter.item, OutgoingSend)
+        """Nobody waits for this any more. If it has its outcome already, the event is on its way."""
+        item = waiter.item
+        assert item is not None
+        waiter.is_abandoned = True
+        if not item.is_ended:
+            del self.waiting[waiter]
+            self.counts["sends"] -= isinstance(item, OutgoingSend)
+        self.connection.cancel(item, self.clock())
         self.touch()
 
     def lend(self, request: IncomingRequest) -> bool:
@@ -340,7 +346,8 @@ class End:
 
     def _tell(self, waiter: Waiter, result: Any) -> None:
         del self.waiting[waiter]
-        waiter.set_result(result)
+        if not waiter.is_abandoned:
+            waiter.set_result(result)
 
     def _flush(self) -> None:
         if self._is_writing:

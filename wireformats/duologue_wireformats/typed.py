@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from duologue.annotations import text_of
-from duologue.errors import DecodeError, RegistrationError
+from duologue.errors import DecodeError, EncodeError, RegistrationError
 from duologue.messages import Shape, shape_of
 from duologue.protocol.limits import Limits
 from duologue.wireformat import Codec, WireFormat
@@ -55,17 +55,14 @@ class TypedWireFormat(WireFormat):
         """The codec for values of the type, whatever their shape as a message may be."""
 
     def codec(self, type_: type[T]) -> Codec[T]:
-        if type_ in (None, NoneType):
-            return NothingCodec(self._plain, _nothing)
-        message = message_class(type_)
-        shape = Shape.MAP if message is None else shape_of(message)
-        make: Any = message
-        match shape:
+        declared: Any = type_
+        kind: Any = NoneType if declared is None else message_class(declared) or declared
+        match _shape(kind):
             case Shape.NOTHING:
-                return NothingCodec(self._plain, make)
+                return NothingCodec(self._plain, kind)
             case Shape.VALUE:
                 name, inner = _only_field(type_)
-                return ValueCodec(self._value_codec(read_schema(inner)), name, make)
+                return ValueCodec(self._value_codec(read_schema(inner)), name, kind)
             case Shape.MAP | Shape.TUPLE:
                 return self._value_codec(read_schema(type_))
 
@@ -91,40 +88,46 @@ class TypedWireFormat(WireFormat):
 class NothingCodec(Codec[T]):
     """For None, and for messages without fields: null."""
 
-    __slots__ = ("_make", "_null", "_plain")
+    __slots__ = ("_kind", "_null", "_plain")
 
-    def __init__(self, plain: Codec[Any], make: Callable[[], T]) -> None:
+    def __init__(self, plain: Codec[Any], kind: type[T]) -> None:
         self._plain = plain
-        self._make = make
+        self._kind = kind
         self._null = plain.encode(None)
 
     def encode(self, value: T) -> bytes:
+        if not isinstance(value, self._kind):
+            raise EncodeError(f"Expected {text_of(self._kind)}, got {type(value).__name__}")
         return self._null
 
     def decode(self, payload: bytes) -> T:
         if payload != self._null and self._plain.decode(payload) is not None:
             raise DecodeError("Expected `null`, since there are no fields")
-        return self._make()
+        return self._kind()
 
 
 class ValueCodec(Codec[T]):
     """For messages that wrap one value: the value itself."""
 
-    __slots__ = ("_decode", "_encode", "_make", "_name")
+    __slots__ = ("_decode", "_encode", "_kind", "_name")
 
-    def __init__(self, inner: Codec[Any], name: str, make: Callable[[Any], T]) -> None:
+    def __init__(self, inner: Codec[Any], name: str, kind: Callable[..., T]) -> None:
         self._encode = inner.encode
         self._decode = inner.decode
         self._name = name
-        self._make = make
+        self._kind = kind
 
     def encode(self, value: T) -> bytes:
-        return self._encode(getattr(value, self._name))
+        try:
+            content = getattr(value, self._name)
+        except AttributeError as exc:
+            raise EncodeError(f"A {type(value).__name__} has no field {self._name!r}") from exc
+        return self._encode(content)
 
     def decode(self, payload: bytes) -> T:
-        value = self._decode(payload)
+        content = self._decode(payload)
         try:
-            return self._make(value)
+            return self._kind(**{self._name: content})
         except Exception as exc:  # its own `__post_init__`
             raise DecodeError(f"Refused by the declared type: {type(exc).__name__}") from exc
 
@@ -132,7 +135,7 @@ class ValueCodec(Codec[T]):
 class PlainCodec(Codec[T]):
     """By way of plain data."""
 
-    __slots__ = ("_checks", "_from_plain", "_is_open", "_name", "_read", "_schema", "_to_plain", "_write")
+    __slots__ = ("_checks", "_from_plain", "_is_open", "_name", "_read", "_to_plain", "_write")
 
     def __init__(
         self,
@@ -147,7 +150,6 @@ class PlainCodec(Codec[T]):
     ) -> None:
         """`binary`: byte strings are plain data of the format. `text_keys`: all of its keys are texts."""
         self._name = name
-        self._schema = schema
         self._is_open = schema.is_open
         self._checks = checks
         self._write = write
@@ -250,13 +252,16 @@ def plain_reader(schema: Schema, *, binary: bool, text_keys: bool) -> Callable[[
     return with_bytes
 
 
+def _shape(kind: Any) -> Shape:
+    """The shape of a payload. msgspec knows that of everything but the two that only messages, and None, have."""
+    if kind is NoneType:
+        return Shape.NOTHING
+    return Shape.MAP if message_class(kind) is None else shape_of(kind)
+
+
 def _only_field(type_: Any) -> tuple[str, Any]:
     try:
         (field,) = msgspec.structs.fields(type_)
     except Exception as exc:
         raise RegistrationError(f"{text_of(type_)} can't be carried: {exc}") from exc
     return field.name, field.type
-
-
-def _nothing() -> Any:
-    return None

@@ -36,7 +36,7 @@ class CallbacksEngine(Engine, AbstractAsyncContextManager[Engine]):
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        tasks = self._tasks - {asyncio.current_task()}  # type: ignore[arg-type]  # it may be a handler that leaves
+        tasks = self._tasks - {asyncio.current_task()}  # it may be a handler that leaves
         for task in tasks:
             task.cancel()
         if tasks:

@@ -100,7 +100,10 @@ class Connection:
         """
         if not self._life.is_open:
             raise self._closed()
-        return self._outgoing.send(sid, payload, deadline, now)
+        send = self._outgoing.send(sid, payload, deadline, now)
+        if self._reading.is_paused:
+            self._read_on(now)  # now room is awaited, so reading may have to go on
+        return send
 
     def cancel(self, item: OutgoingCall | OutgoingSend, now: float) -> Executed:
         """Nobody waits for this any more. No event follows; says whether its handler may run nevertheless."""
@@ -295,6 +298,9 @@ class Connection:
         """Decode and dispatch what is here, until reading has to pause. The hot path: one pass, no call for nothing."""
         reading, incoming, outgoing, outbox = self._reading, self._incoming, self._outgoing, self._outbox
         sends, parking = incoming.sends, incoming.parking
+        if (sends.is_full or parking.is_full or outbox.refusals) and self._must_pause():
+            reading.pause()  # a command has filled what was not full after the last frame
+            return
         completed = False
         try:
             for sid, cid, payload in reading.decoder.frames():

@@ -97,6 +97,12 @@ class Incoming:
             self._report(send, FailureKind.UNKNOWN_SERVICE)
         elif not route.has_handler:
             self._report(send, FailureKind.NO_HANDLER)
+        elif not route.ordered and not self.sends.is_full:
+            # The common case, and in it no call for nothing.
+            send.permit = send.is_delivered = True
+            self.sends.start(len(payload) + self._overhead)
+            self._running[send] = None
+            self._events.append(send)
         elif self._drop_sends and self.sends.is_full:
             self._drop(send)
         elif route.ordered and self.sends.lane_is_full and self.lane_waits_for_remote:

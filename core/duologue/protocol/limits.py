@@ -84,8 +84,9 @@ class Limits:
                 raise ValueError(f"Limits.{field.name} is {value!r}: give a number that is not negative")
         if self.max_frame < 24 + 128:
             raise ValueError(f"Limits.max_frame is {self.max_frame}: a frame must have room for its header and an error, so at least 152")
-        if self.calls < 1 or self.sends < 1 or self.owed < 1 or self.parked < 1:
-            raise ValueError("Limits.calls, sends, owed and parked: at least 1, or nothing could ever run")
+        for name in ("calls", "sends", "sends_bytes", "owed", "parked", "parked_bytes", "outbox_high"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"Limits.{name} is 0: at least 1, or nothing could ever move")
         if self.outbox_low > self.outbox_high:
             raise ValueError("Limits.outbox_low is over outbox_high")
         if self.sends_policy not in ("pause", "drop"):

@@ -57,35 +57,37 @@ class Outbox:
 
     def put_answer(self, header: bytes, payload: bytes, now: float) -> None:
         """Queue an answer. Never refused: the one who answers holds a permit until it is here."""
-        size = len(header) + len(payload)
-        self.answers += size
+        before = self.level
+        self._put(_ANSWER, header, payload, now)
+        self.answers += self.level - before
         if self.answers > self._high and self.gated_since is None:
             self.gated_since = now
-        self._put(_ANSWER, header, payload, size, now)
 
     def put_refusal(self, header: bytes, payload: bytes, now: float) -> None:
         """Queue the answer to a call that found no room."""
-        size = len(header) + len(payload)
-        self.refusals += size
-        self.answers += size
+        before = self.level
+        self._put(_REFUSAL, header, payload, now)
+        self.answers += self.level - before
+        self.refusals += self.level - before
         if self.answers > self._high and self.gated_since is None:
             self.gated_since = now
-        self._put(_REFUSAL, header, payload, size, now)
 
     def put_request(self, call_id: int, header: bytes, payload: bytes, now: float) -> None:
         """Queue an own request: a call with its id, a send with 0."""
-        self._put(call_id or _SEND, header, payload, len(header) + len(payload), now)
+        self._put(call_id or _SEND, header, payload, now)
 
-    def _put(self, tag: int, header: bytes, payload: bytes, size: int, now: float) -> None:
+    def _put(self, tag: int, header: bytes, payload: bytes, now: float) -> None:
         if not self.level:
             self.progress_at = now
-        self.level += size
         if len(payload) <= JOIN_LIMIT:
-            self._buffers.append(header + payload)
+            frame = header + payload
+            self._buffers.append(frame)
             self._tags.append(tag)
+            self.level += len(frame)
         else:
             self._buffers += (header, payload)
             self._tags += (tag, _CONTINUED)
+            self.level += len(header) + len(payload)
 
     def take(self) -> list[bytes]:
         """Hand out the next buffers. Call `taken` when the transport has them, and only then take again."""

@@ -70,7 +70,7 @@ class Outgoing:
     def call(self, sid: int, payload: bytes, deadline: float | None, now: float, nested: bool = False) -> OutgoingCall:
         if not 0 < sid < _FIRST_RESERVED or len(payload) > self._max_payload or deadline != deadline:
             self._check(sid, payload, deadline)
-        call = OutgoingCall(sid, payload, deadline)
+        call = OutgoingCall(sid, b"", deadline)
         if deadline is not None and deadline <= now:
             call.is_ended = True
             self._events.append(CallFailed(call, CallTimeout(Executed.NO)))
@@ -78,12 +78,14 @@ class Outgoing:
         if nested:
             self._check_nested()
         line = self._waiting_nested if nested else self._waiting_calls
-        if line or not (nested or self.pending.owed < self._owed_limit) or not self._has_room():
+        if not line and (nested or self.pending.owed < self._owed_limit) and self._has_room():
+            call_id = self.pending.add(call)
+            self._outbox.put_request(call_id, self.header(sid, call_id, len(payload)), payload, now)
+        else:
             self._check_line("calls")
+            call.payload = payload
             self._arrivals += 1
             line[call] = self._arrivals
-        else:
-            self._enter(call, now)
         if deadline is not None:
             self._deadlines.add(deadline, call)
         return call
@@ -251,11 +253,7 @@ class Outgoing:
             raise Overloaded(f"{self.waiting} {what} and sends wait for room already: make fewer at once, or raise Limits.waiting")
 
     def _has_room(self) -> bool:
-        level = self._outbox.level
-        if self._blocked:
-            self._blocked = level > self._low
-        else:
-            self._blocked = level >= self._high
+        self._blocked = self._outbox.level > self._low if self._blocked else self._outbox.level >= self._high
         return not self._blocked
 
     def _enter(self, call: OutgoingCall, now: float) -> None:
