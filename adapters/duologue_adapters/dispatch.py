@@ -2,56 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
-from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
-from duologue import Context, FailureKind, Overloaded
+from duologue import FailureKind
 from duologue.protocol.connection import Connection
 from duologue.protocol.events import IncomingRequest
 from duologue.protocol.routes import Mode, RequestFault, Route
+from duologue_adapters.context import RequestContext
 from duologue_adapters.ports import Engine
+from duologue_adapters.workers import DeferredWorkers, EagerWorkers
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from duologue_adapters.driver import DriverPeer
-
-
-current_request: ContextVar[tuple[DriverPeer, IncomingRequest] | None] = ContextVar("current_request", default=None)
-"""The request whose handler runs here, and in the tasks that it started: the one whose permit its calls lend (F1)."""
-
-
-def lend(running: tuple[DriverPeer, IncomingRequest]) -> None:
-    """The handler begins to wait for a remote. Raises `Overloaded` if too many do."""
-    peer, request = running
-    if not peer.lend(request):
-        raise Overloaded("too many handlers wait for a remote already: calls go round in circles, or raise Limits.lent")
-
-
-def unlend(running: tuple[DriverPeer, IncomingRequest]) -> None:
-    """The wait is over."""
-    peer, request = running
-    peer.unlend(request)
-
-
-class RequestContext(Context):
-    """What a handler sees as `ctx`."""
-
-    __slots__ = ("_running", "call_id", "peer")
-
-    def __init__(self, peer: DriverPeer, request: IncomingRequest) -> None:
-        self._running = (peer, request)
-        self.peer = peer
-        self.call_id = request.cid
-
-    @asynccontextmanager
-    async def waiting(self) -> AsyncIterator[None]:
-        lend(self._running)
-        try:
-            yield
-        finally:
-            unlend(self._running)
 
 
 _TASK, _INLINE = Mode.TASK, Mode.INLINE  # a member of an enum is slow to look up on some versions
@@ -60,44 +22,54 @@ _TASK, _INLINE = Mode.TASK, Mode.INLINE  # a member of an enum is slow to look u
 class Dispatcher:
     """Runs the requests of one connection. Each ends with exactly one of `respond`, `fail` and `done`."""
 
-    __slots__ = ("_connection", "_engine", "_now", "_peer", "_start")
+    __slots__ = ("_connection", "_engine", "_now", "_peer", "_workers", "run_ready")
 
     def __init__(self, peer: DriverPeer, engine: Engine, connection: Connection) -> None:
         self._peer = peer
         self._engine = engine
-        self._start = engine.start
         self._now = engine.now
         self._connection = connection
+        self._workers = (EagerWorkers if engine.starts_at_once else DeferredWorkers)(peer, engine, self._run)
+        self.run_ready = self._workers.run_ready
+        """Run the requests that `start` has collected."""
 
     def start(self, request: IncomingRequest) -> None:
-        """Run a request."""
+        """Run a request, at once or with the next `run_ready`."""
         route = request.route
         assert route is not None
         mode = route.mode
         if mode is _TASK:
-            request.handler = self._start(self._run(request, route))
+            self._workers.add(request)
         elif mode is _INLINE:
             self._run_inline(request, route)
         else:
-            request.handler = self._engine.start(self._run_in_thread(request, route))
+            request.handler = ThreadRun(self, request, route, self._engine)
 
     def cancel(self, request: IncomingRequest) -> None:
         """The connection ends: the handler's time is over."""
-        if request.is_ended or request.handler is None:
+        if request.is_ended:
             return
-        # A task that is cancelled before its first step never gets to say that it has ended.
-        in_thread = request.route is not None and request.route.mode is Mode.THREAD
-        if not in_thread:
-            request.handler.add_done_callback(lambda _: self._end_cancelled(request))
-        request.handler.cancel()
+        if isinstance(request.handler, ThreadRun):
+            request.handler.cancel()
+        elif self._workers.remove(request):
+            self.end_cancelled(request)
+        elif (job := self._workers.job_of(request)) is not None:
+            # A task that is cancelled before its first step never gets to say that it has ended.
+            job.add_done_callback(lambda _: self.end_cancelled(request))
+            job.cancel()
 
-    async def _run(self, request: IncomingRequest, route: Route) -> None:
-        current_request.set((self._peer, request))
+    def context(self, request: IncomingRequest) -> RequestContext:
+        """What the handler sees as `ctx`."""
+        return RequestContext(self._peer, request)
+
+    async def _run(self, request: IncomingRequest) -> None:
+        route = request.route
+        assert route is not None
         context = RequestContext(self._peer, request) if route.wants_context else None
         try:
             answer = await route.run(request.payload, context, request.cid != 0)
         except BaseException as exc:
-            self._failed(request, exc)
+            self.failed(request, exc)
             if self._engine.propagates(exc):
                 raise
         else:
@@ -113,41 +85,14 @@ class Dispatcher:
         try:
             answer = route.run_sync(request.payload, context, request.cid != 0)
         except BaseException as exc:
-            self._failed(request, exc)
+            self.failed(request, exc)
             if self._engine.propagates(exc):
                 raise
         else:
-            self._succeeded(request, answer)
+            self.succeeded(request, answer)
 
-    async def _run_in_thread(self, request: IncomingRequest, route: Route) -> None:
-        context = RequestContext(self._peer, request) if route.wants_context else None
-        outcome: list[bytes | BaseException] = []
-
-        def function() -> bytes:
-            try:
-                answer = route.run_sync(request.payload, context, request.cid != 0)
-            except BaseException as exc:
-                outcome.append(exc)
-                raise
-            outcome.append(answer)
-            return answer
-
-        def ended() -> None:
-            # The thread itself says that it has ended: it holds its permit until then, cancelled or not (F8).
-            if isinstance(result := outcome[0] if outcome else b"", BaseException):
-                self._failed(request, result)
-            else:
-                self._succeeded(request, result)
-
-        try:
-            await self._engine.run_in_thread(function, ended)
-        except BaseException as exc:
-            if not outcome and not request.is_ended and not request.is_cancelled:
-                self._failed(request, exc)  # it could not even be started
-            if self._engine.propagates(exc):
-                raise
-
-    def _succeeded(self, request: IncomingRequest, answer: bytes) -> None:
+    def succeeded(self, request: IncomingRequest, answer: bytes) -> None:
+        """The handler has ended, with this answer."""
         now = self._now()
         if request.cid:
             self._connection.respond(request, answer, now)
@@ -155,15 +100,79 @@ class Dispatcher:
             self._connection.done(request, now)
         self._peer.touch()
 
-    def _failed(self, request: IncomingRequest, exc: BaseException) -> None:
+    def failed(self, request: IncomingRequest, exc: BaseException) -> None:
+        """The handler has ended, and failed."""
         if isinstance(exc, RequestFault):
             kind, error = exc.kind, exc.__cause__
         else:
             kind, error = FailureKind.HANDLER_FAILED, exc
-        self._connection.fail(request, kind, self._engine.now(), error)
+        self._connection.fail(request, kind, self._now(), error)
         self._peer.touch()
 
-    def _end_cancelled(self, request: IncomingRequest) -> None:
+    def end_cancelled(self, request: IncomingRequest) -> None:
+        """The handler was cancelled, and has ended or will never begin."""
         if not request.is_ended:
-            self._connection.done(request, self._engine.now())
+            self._connection.done(request, self._now())
             self._peer.touch()
+
+
+class ThreadRun:
+    """One handler in a worker thread.
+
+    A thread can't be cancelled. It keeps its permit until it has really ended, and says so itself (F8); only one
+    that is cancelled before it began has nothing to wait for. Who is first to take the claim decides which it is.
+    """
+
+    __slots__ = ("_claim", "_context", "_dispatcher", "_job", "_request", "_result", "_route")
+
+    def __init__(
+        self, dispatcher: Dispatcher, request: IncomingRequest, route: Route, engine: Engine
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._request = request
+        self._route = route
+        self._context = dispatcher.context(request) if route.wants_context else None
+        self._claim = [None]  # `pop` is atomic
+        self._result: bytes | BaseException = b""
+        self._job = engine.start(self._run(engine))
+
+    def cancel(self) -> None:
+        """Nobody waits for the thread any more."""
+        if self._job is not None:
+            self._job.add_done_callback(self._cancelled)
+            self._job.cancel()
+
+    async def _run(self, engine: Engine) -> None:
+        try:
+            await engine.run_in_thread(self._in_thread, self._ended)
+        except BaseException as exc:
+            if engine.propagates(exc):
+                raise
+
+    def _in_thread(self) -> None:
+        if not self._take_claim():
+            return
+        request = self._request
+        try:
+            self._result = self._route.run_sync(request.payload, self._context, request.cid != 0)
+        except BaseException as exc:
+            self._result = exc
+
+    def _ended(self) -> None:
+        if self._request.is_ended:
+            return
+        if isinstance(self._result, BaseException):
+            self._dispatcher.failed(self._request, self._result)
+        else:
+            self._dispatcher.succeeded(self._request, self._result)
+
+    def _cancelled(self, _: object) -> None:
+        if self._take_claim() and not self._request.is_ended:
+            self._dispatcher.end_cancelled(self._request)
+
+    def _take_claim(self) -> bool:
+        try:
+            self._claim.pop()
+        except IndexError:
+            return False
+        return True

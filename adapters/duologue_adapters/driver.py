@@ -43,7 +43,8 @@ from duologue.protocol.events import (
 from duologue.protocol.lifecycle import Phase
 from duologue.protocol.pending import OutgoingCall, OutgoingSend
 from duologue.protocol.routes import Route, Router
-from duologue_adapters.dispatch import Dispatcher, current_request, lend, unlend
+from duologue_adapters.context import current_request, lend, unlend
+from duologue_adapters.dispatch import Dispatcher
 from duologue_adapters.observers import LogLimit, Observer
 from duologue_adapters.ports import Engine, Link, Receiver, Timer, Waiter
 
@@ -142,7 +143,9 @@ class DriverPeer(Peer, Receiver):
 
     async def send_raw(self, sid: int, payload: bytes, *, timeout: Timeout = DEFAULT) -> None:
         now = self._now()
-        send = self._connection.send(sid, payload, self._deadline(timeout, self._limits.send_timeout, now), now)
+        send = self._connection.send(
+            sid, payload, self._deadline(timeout, self._limits.send_timeout, now), now
+        )
         if not self._is_scheduled:
             self.touch()
         if send is None:
@@ -284,7 +287,9 @@ class DriverPeer(Peer, Receiver):
                 self._dispatch_other(event)
             count += 1
             if not count % FLUSH_EVERY:
+                self._dispatcher.run_ready()
                 self._flush()
+        self._dispatcher.run_ready()
 
     def _dispatch_other(self, event: Event) -> None:
         match event:
@@ -353,7 +358,9 @@ class DriverPeer(Peer, Receiver):
         if seconds is None:
             return None
         if not seconds >= 0:
-            raise ValueError(f"a timeout of {seconds!r}: give seconds, 0 for not waiting, or None for waiting for ever")
+            raise ValueError(
+                f"a timeout of {seconds!r}: give seconds, 0 for not waiting, or None for waiting for ever"
+            )
         return now + seconds
 
     def _give_up(self, item: OutgoingCall | OutgoingSend | None) -> None:

@@ -110,7 +110,13 @@ class MemoryLink(Link):
             self._inbox_size = 0
             receiver.data_received(data)
             self._other._writable()
-        if self._eof_arrived and not self._eof_told and self._reads and not self._inbox and not self._other._outgoing:
+        if (
+            self._eof_arrived
+            and not self._eof_told
+            and self._reads
+            and not self._inbox
+            and not self._other._outgoing
+        ):
             self._eof_told = True
             receiver.eof_received()
         # An end that said goodbye before it was cut may be read to the end, as with a socket.
@@ -178,10 +184,14 @@ class MemoryAdapter(Adapter):
         check_options("mem", settings.options)
         listener = _listeners.get(_name_in(url))
         if listener is None:
-            raise ConnectFailed(url, f"nobody serves that name in this process; served are {sorted(_listeners) or 'none'}")
-        async with engine_here(settings.limits) as engine:
-            async with running_peer(engine, listener.open_link(engine), settings) as peer:
-                yield peer
+            raise ConnectFailed(
+                url, f"nobody serves that name in this process; served are {sorted(_listeners) or 'none'}"
+            )
+        async with (
+            engine_here(settings.limits) as engine,
+            running_peer(engine, listener.open_link(engine), settings) as peer,
+        ):
+            yield peer
 
     @asynccontextmanager
     async def serve(self, url: str, settings: ServerSettings) -> AsyncIterator[Server]:
@@ -200,11 +210,16 @@ class MemoryAdapter(Adapter):
 
 
 @asynccontextmanager
-async def pair(one: PeerSettings, other: PeerSettings, *, capacity: int = CAPACITY) -> AsyncIterator[tuple[Peer, Peer]]:
+async def pair(
+    one: PeerSettings, other: PeerSettings, *, capacity: int = CAPACITY
+) -> AsyncIterator[tuple[Peer, Peer]]:
     """Two peers at the ends of one pipe of `capacity` bytes in each direction."""
     async with engine_here(one.limits) as engine:
         one_link, other_link = MemoryLink.pair(engine, engine, capacity)
-        async with running_peer(engine, one_link, one) as one_peer, running_peer(engine, other_link, other) as other_peer:
+        async with (
+            running_peer(engine, one_link, one) as one_peer,
+            running_peer(engine, other_link, other) as other_peer,
+        ):
             yield one_peer, other_peer
 
 
@@ -219,5 +234,3 @@ def _name_in(url: str) -> str:
 def duologue_adapter() -> Adapter:
     """The plug-in."""
     return MemoryAdapter()
-
-

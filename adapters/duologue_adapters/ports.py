@@ -68,6 +68,12 @@ class Engine(ABC):
     waiter: Callable[[], Waiter]
     """Make a value to wait for."""
 
+    starts_at_once: bool
+    """Whether `start` runs the first step of a coroutine before it returns."""
+
+    is_cancelling: Callable[[], bool]
+    """Whether the task that runs now was asked to end, and has not noticed."""
+
     @abstractmethod
     def call_at(self, when: float, callback: Callable[[], None]) -> Timer:
         """Call it at a time in the clock of `now`."""
@@ -81,9 +87,10 @@ class Engine(ABC):
         """Whether an exception means the end of the task or of the process, and is not a handler's failure."""
 
     @abstractmethod
-    async def run_in_thread(self, function: Callable[[], bytes], ended: Callable[[], None]) -> bytes:
+    async def run_in_thread(self, function: Callable[[], None], ended: Callable[[], None]) -> None:
         """Run a function in a worker thread. `ended` is called here when it has really ended there, which may be
-        long after the one who waited for it was cancelled: a thread can't be."""
+        long after the one who waited for it was cancelled: a thread can't be.
+        """
 
     @abstractmethod
     async def sleep(self, seconds: float) -> None:

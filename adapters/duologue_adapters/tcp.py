@@ -7,7 +7,16 @@ from contextlib import asynccontextmanager
 
 import anyio
 
-from duologue import Adapter, ConnectFailed, HandshakeTimeout, Peer, PeerSettings, Server, ServerSettings, hookimpl
+from duologue import (
+    Adapter,
+    ConnectFailed,
+    HandshakeTimeout,
+    Peer,
+    PeerSettings,
+    Server,
+    ServerSettings,
+    hookimpl,
+)
 from duologue_adapters.engines import engine_here
 from duologue_adapters.ports import Listener
 from duologue_adapters.server import running_peer, running_server

@@ -17,7 +17,9 @@ def host_and_port(url: str) -> tuple[str, int]:
     except ValueError as exc:
         raise ConnectFailed(url, f"{exc}; write scheme://host:port") from exc
     if not host or port is None:
-        raise ConnectFailed(url, "host or port is missing: write scheme://host:port, with port 0 to let the system choose")
+        raise ConnectFailed(
+            url, "host or port is missing: write scheme://host:port, with port 0 to let the system choose"
+        )
     if parts.path not in ("", "/") or parts.query or parts.fragment or parts.username:
         raise ConnectFailed(url, "only a host and a port mean anything here: write scheme://host:port")
     return host, port

@@ -175,10 +175,14 @@ class Model:
     def lend(self, request: Request, now: float) -> bool:
         if request.ended:
             return True
-        if request.permit and not request.waits and (self.budget.lent if request.cid else len(self.lent_slots)) >= self.limits.lent:
+        lends = request.permit and not request.waits
+        if lends and request.cid and self.budget.lent >= self.budget.lent_limit:
+            return False
+        if lends and not request.cid and len(self.lent_slots) >= self.limits.lent:
             return False
         request.waits += 1
-        self.advance(now)
+        if lends:
+            self.advance(now)
         self.look_again(now)
         return True
 

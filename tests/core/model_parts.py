@@ -238,8 +238,9 @@ class ModelOutgoing:
         """Who has to go on before it."""
         return [other for other in self.waiting if (other.is_call, other.nested) == (own.is_call, own.nested)]
 
-    def may_be_owed(self, own: Own) -> bool:
-        return not own.is_call or own.nested or self.owed < self.limits.owed
+    def may_be_owed(self, own: Own, nested: int = 0) -> bool:
+        """Nested calls that wait take a place already."""
+        return not own.is_call or own.nested or self.owed + nested < self.limits.owed
 
     def has_room(self) -> bool:
         """Full at the high-water mark, and then until the low one."""
@@ -261,8 +262,9 @@ class ModelOutgoing:
 
     def admit(self, now: float) -> None:
         """In the order of arrival; only calls that wait for answers to others let the rest pass."""
-        while self.has_room():
-            own = next((own for own in self.waiting if self.may_be_owed(own)), None)
+        while (self.blocked or self.waiting) and self.has_room():
+            nested = sum(own.nested for own in self.waiting)
+            own = next((own for own in self.waiting if self.may_be_owed(own, nested)), None)
             if own is None:
                 return
             self.waiting.remove(own)

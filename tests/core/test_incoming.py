@@ -398,6 +398,90 @@ def test_ordered_sends_that_wait_stop_the_reading() -> None:
     assert solo.connection.wants_read
 
 
+def waiting_lane() -> tuple[Solo, IncomingRequest]:
+    """The handler of an ordered message waits for an answer of the remote's, and the lane behind it is full."""
+    solo = Solo(Limits(sends=2))
+    running = solo.deliver(send_frame(sid=ORDERED))
+    solo.connection.lend(running, solo.now)
+    solo.call()
+    solo.sent()
+    assert solo.feed(send_frame(b"1", sid=ORDERED), send_frame(b"2", sid=ORDERED)) == []
+    return solo, running
+
+
+def test_a_lane_that_waits_for_the_remote_does_not_stop_the_reading() -> None:
+    """The answer may be behind further messages: reading goes on, and what finds no place in the lane is dropped and told."""
+    solo, running = waiting_lane()
+    assert solo.connection.wants_read
+    events = solo.feed(send_frame(b"3", sid=ORDERED), send_frame(b"4"), response_frame(1, b"answer"))
+    assert names(events) == ["RequestFailed", "SendReceived", "ResponseReceived"]
+    assert only(events, RequestFailed).kind is FailureKind.DROPPED
+    assert solo.connection.incoming.dropped == 1
+    solo.connection.unlend(running, solo.now)
+    solo.connection.done(running, solo.now)
+    (following,) = requests(solo.connection.events())
+    assert following.payload == b"1"
+
+
+def test_a_lane_that_waits_for_the_remote_in_vain() -> None:
+    """Nothing of the remote's is awaited any more: then a full lane stops the reading, and nothing is lost."""
+    solo, running = waiting_lane()
+    solo.feed(response_frame(1))
+    assert not solo.connection.wants_read
+    assert solo.feed(send_frame(b"3", sid=ORDERED)) == []
+    solo.call()
+    assert solo.connection.wants_read, "now something is"
+    assert solo.connection.incoming.dropped == 1
+
+
+def test_reading_pauses_when_the_wait_of_the_lane_is_over() -> None:
+    """A command made the lane go on by itself: the next bytes are not looked at until there is place."""
+    solo, running = waiting_lane()
+    solo.connection.unlend(running, solo.now)
+    assert solo.feed(send_frame(b"3", sid=ORDERED)) == []
+    assert not solo.connection.wants_read
+    assert solo.connection.incoming.dropped == 0
+    solo.connection.done(running, solo.now)
+    assert requests(solo.connection.events())[0].payload == b"1"
+
+
+def test_a_send_that_waits_for_room_makes_reading_go_on() -> None:
+    """Room in the outbox is awaited of the remote, too: a full lane that waits for it does not stop the reading."""
+    solo = Solo(Limits(sends=2, outbox_high=100, outbox_low=10))
+    running = solo.deliver(send_frame(sid=ORDERED))
+    solo.feed(send_frame(b"1", sid=ORDERED), send_frame(b"2", sid=ORDERED), send_frame(b"3"))
+    assert not solo.connection.wants_read
+    solo.connection.lend(running, solo.now)
+    assert not solo.connection.wants_read
+    solo.send(bytes(100))
+    waits = solo.send()
+    assert waits is not None
+    assert solo.connection.wants_read
+    assert requests(solo.connection.events())[0].payload == b"3"
+
+
+def test_a_gated_lane_waits_for_the_remote() -> None:
+    """An ordered call can't start before the remote reads our answers: messages behind it can't stop the reading of its."""
+    solo = Solo(Limits(sends=1, outbox_high=100, outbox_low=10))
+    close_gate(solo)
+    solo.call()
+    solo.feed(call_frame(1, sid=ORDERED), send_frame(b"1", sid=ORDERED))
+    assert solo.connection.wants_read
+    assert names(solo.feed(send_frame(b"2", sid=ORDERED))) == ["RequestFailed"]
+
+
+def test_a_cancel_makes_reading_go_on() -> None:
+    """The place of a call that was cancelled went to one that waited: now something is owed, so reading may go on."""
+    solo = Solo(Limits(calls=1, parked=1, owed=1, outbox_high=100, outbox_low=10))
+    first = solo.call(bytes(100))
+    second = solo.call()
+    solo.feed(call_frame(1), call_frame(2), call_frame(3))
+    assert solo.connection.wants_read
+    solo.connection.cancel(first, solo.now)
+    assert second.id == 2
+    assert solo.connection.wants_read
+
+
 def test_who_was_refused_does_not_stand_in_the_line() -> None:
     """A call found no permit and, for the lane's sake, no room in the parking: the other connections get the permit."""
     budget = CallBudget(2)

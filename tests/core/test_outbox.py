@@ -133,6 +133,16 @@ def test_hand_outs_are_bounded() -> None:
     assert (box.level, box.answers, box.refusals) == (0, 0, 0)
 
 
+def test_a_frame_that_is_larger_than_a_hand_out_goes_alone() -> None:
+    """It is not cut, and there is nothing behind it."""
+    box = outbox()
+    box.put_request(7, HEAD, bytes(HAND_OUT + 1), 0.0)
+    assert sum(map(len, box.take())) == HAND_OUT + 25
+    assert box.last_call_out == 7
+    box.taken(0, 0.0)
+    assert box.level == 0
+
+
 def test_levels_in_a_bounded_hand_out() -> None:
     """Answers and refusals that are handed out are told from those that stay behind."""
     box = outbox(high=10**9)

@@ -10,7 +10,8 @@ from duologue.protocol.errors import CallTimeout, Executed, FrameTooLarge, Overl
 from duologue.protocol.events import CallFailed, ResponseReceived, SendAccepted, SendFailed
 from duologue.protocol.ids import CONTROL_SIDS
 from duologue.protocol.limits import Limits
-from tests.core.harness import ECHO, Solo, call_error_of, names, only, response_frame
+from duologue.protocol.pending import OutgoingCall
+from tests.core.harness import ECHO, Solo, call_error_of, error_frame, names, only, response_frame
 
 NARROW = Limits(outbox_high=100, outbox_low=40)
 """The outbox is full with two frames of 50 bytes, and has room again with one that is smaller."""
@@ -45,6 +46,15 @@ def test_reserved_ids_can_not_be_called(sid: int) -> None:
     with pytest.raises(ValueError, match="reserved"):
         solo.send(sid=sid)
     assert solo.sent() == []
+
+
+@pytest.mark.parametrize("sid", [1, CONTROL_SIDS[0] - 1, CONTROL_SIDS[-1] + 1, 0xFB47AD8F2083C565, 2**64 - 2])
+def test_every_other_id_can_be_called(sid: int) -> None:
+    """Ids on both sides of the control block are anybody's."""
+    solo = Solo()
+    solo.call(sid=sid)
+    solo.send(sid=sid)
+    assert [frame[0] for frame in solo.sent()] == [sid, sid]
 
 
 @pytest.mark.fault(13)
@@ -336,3 +346,63 @@ def test_executed_is_known_across_the_wrap() -> None:
     events = [event for event in solo.wait(1) if isinstance(event, CallFailed)]
     assert [(event.call, event.error.executed) for event in events] == [(left, Executed.UNKNOWN), (stayed, Executed.NO)]
     assert solo.sent() == []
+
+
+# -- calls that handlers make ----------------------------------------------------------------------------
+
+
+def nested(solo: Solo, payload: bytes = b"", timeout: float | None = None) -> OutgoingCall:
+    deadline = None if timeout is None else solo.now + timeout
+    return solo.connection.call(ECHO, payload, deadline, solo.now, nested=True)
+
+
+def test_a_handlers_call_does_not_wait_for_answers_to_others() -> None:
+    """Those may be waiting, at the other end, for this very handler. There is room for as many again."""
+    solo = Solo(Limits(owed=2))
+    calls = [solo.call(), solo.call(), solo.call()]
+    within = [nested(solo), nested(solo)]
+    assert [call.id for call in calls] == [1, 2, 0]
+    assert [call.id for call in within] == [3, 4]
+    with pytest.raises(Overloaded) as caught:
+        nested(solo)
+    assert caught.value.executed is Executed.NO
+    solo.sent()
+    solo.feed(response_frame(1))
+    assert nested(solo).id == 5
+    assert calls[2].id == 0
+
+
+def test_a_handlers_call_waits_for_room_in_the_outbox() -> None:
+    """As every request does, in the order in which they came, within its timeout, and until the connection ends."""
+    solo = Solo(NARROW)
+    solo.send(bytes(100))
+    first, call, send, second = nested(solo), solo.call(), solo.send(), nested(solo, timeout=5)
+    third = nested(solo)
+    assert call_error_of(solo.wait(5)).executed is Executed.NO
+    assert solo.connection.outgoing.waiting == 4
+    assert second.is_ended
+    assert solo.connection.cancel(third, solo.now) is Executed.NO
+    assert send is not None
+    assert [cid for _, cid, _ in solo.sent()] == [0, 1, 2, 0]
+    assert (first.id, call.id) == (1, 2)
+
+
+def test_handlers_calls_that_wait_count_for_their_limit() -> None:
+    """Waiting for room in the outbox is no way around it."""
+    solo = Solo(Limits(owed=1, outbox_high=100, outbox_low=40))
+    solo.send(bytes(100))
+    waiting = [nested(solo), nested(solo)]
+    with pytest.raises(Overloaded):
+        nested(solo)
+    solo.connection.close("bye", 0, solo.now)
+    assert [event.call for event in solo.connection.events() if isinstance(event, CallFailed)] == waiting
+
+
+def test_an_error_makes_room_as_an_answer_does() -> None:
+    """A call that failed is not owed any more, so the next goes."""
+    solo = Solo(Limits(owed=1))
+    solo.call()
+    waiting = solo.call()
+    solo.sent()
+    solo.feed(error_frame(1))
+    assert waiting.id == 2

@@ -35,12 +35,12 @@ def test_calls_leave_in_the_order_in_which_they_came() -> None:
     first, second = call(1), call(2)
     park.park(first)
     park.park(second)
-    assert (park.calls, park.bytes, park.has_calls, park.is_waiting) == (2, 60, True, True)
+    assert (park.calls, park.bytes, park.has_calls, park.waiting) == (2, 60, True, 2)
     assert park.first is first
     park.unpark()
     assert park.first is second
     park.unpark()
-    assert (park.calls, park.bytes, park.has_calls, park.is_waiting) == (0, 0, False, False)
+    assert (park.calls, park.bytes, park.has_calls, park.waiting) == (0, 0, False, 0)
 
 
 @pytest.mark.parametrize("limits", [{"parked": 2}, {"parked_bytes": 60}], ids=str)
@@ -51,25 +51,35 @@ def test_the_bound_is_by_number_and_by_bytes(limits: dict[str, int]) -> None:
     assert not park.is_full
     park.line_up(call(2))
     assert park.is_full
-    park.next_turn()
+    park.next_turn(gated=False)
     assert not park.is_full
 
 
 def test_one_has_the_turn_at_a_time() -> None:
-    """The next of the lane comes out when the one before has ended, and only that one's end counts."""
+    """The next of the lane comes out when the one before has ended."""
     park, _ = parking()
     first, second = call(1), call(2)
     park.line_up(first)
     park.line_up(second)
-    assert park.next_turn() is first
+    assert park.next_turn(gated=False) is first
     assert park.turn is first
-    assert park.next_turn() is None
-    park.end_turn(second)
-    assert park.next_turn() is None
-    park.end_turn(first)
-    assert park.next_turn() is second
-    park.end_turn(second)
-    assert park.next_turn() is None
+    assert park.next_turn(gated=False) is None
+    park.turn = None
+    assert park.next_turn(gated=False) is second
+    park.turn = None
+    assert park.next_turn(gated=False) is None
+
+
+def test_the_gate_holds_back_calls_and_not_messages() -> None:
+    """An ordered call owes an answer, so it waits for the gate, and what is behind it waits with it."""
+    park, _ = parking()
+    message, request = send(), call(1)
+    park.line_up(message)
+    park.line_up(request)
+    assert park.next_turn(gated=True) is message
+    park.turn = None
+    assert park.next_turn(gated=True) is None
+    assert park.next_turn(gated=False) is request
 
 
 def test_messages_in_the_lane_are_counted_by_the_send_budget() -> None:
@@ -77,7 +87,7 @@ def test_messages_in_the_lane_are_counted_by_the_send_budget() -> None:
     park, sends = parking(parked=1, sends=1)
     park.line_up(send())
     assert (park.calls, park.is_full, sends.waiting, sends.waiting_bytes, sends.is_full) == (0, False, 1, 30, True)
-    park.next_turn()
+    park.next_turn(gated=False)
     assert (sends.waiting, sends.waiting_bytes, sends.is_full) == (0, 0, False)
 
 
@@ -89,4 +99,4 @@ def test_all_come_out_at_the_end() -> None:
     park.line_up(requests[1])
     park.line_up(requests[2])
     assert park.clear() == requests
-    assert (park.calls, park.bytes, park.is_full, park.is_waiting, sends.waiting) == (0, 0, False, False, 0)
+    assert (park.calls, park.bytes, park.is_full, park.waiting, sends.waiting) == (0, 0, False, 0, 0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from duologue.protocol.errors import FailureKind
 from duologue.protocol.routes import Mode, RequestFault, Route
 from tests.core.harness import TestRoute
@@ -19,3 +21,15 @@ def test_a_fault_carries_its_kind() -> None:
     fault = RequestFault(FailureKind.SERIALIZE)
     assert fault.kind is FailureKind.SERIALIZE
     assert str(fault) == "Serialize"
+
+
+def test_a_route_runs_in_its_mode_only() -> None:
+    """A route that does not say how to run in a mode is not run in it."""
+
+    class Nothing(Route):
+        name = "test::Nothing"
+
+    with pytest.raises(NotImplementedError, match="test::Nothing does not run as a task"):
+        Nothing().run(b"", None, True).send(None)
+    with pytest.raises(NotImplementedError, match="test::Nothing runs only as a task"):
+        Nothing().run_sync(b"", None, True)

@@ -63,6 +63,7 @@ class Rules:
 
     connection: type[Connection] = Connection
     handlers_lend: bool = True
+    tells_of_permits: bool = True
 
 
 @dataclass(slots=True)
@@ -84,6 +85,8 @@ class Plan:
     """Whether a handler takes its first step in place, like an eager task."""
     cancels: float = 0.0
     """How likely a step is to be the cancellation of someone who waits."""
+    pieces: float = 0.7
+    """How likely it is that a link moves less than it could."""
     weights: tuple[float, float, float, float] = (1, 1, 1, 1)
     """How likely links write, links read, drivers drive, handlers step."""
 
@@ -119,10 +122,14 @@ class Simulation:
         self._rng = Random(f"schedule {seed}")
         self._make_ends()
         for node, script in plan.roots:
-            ask = self._ask(script, None) if script.is_call else self._tell(script, None)
-            self._add_task(f"node {node}, from outside: {script}", ask)
+            self.begin(node, script)
 
     # -- running -------------------------------------------------------------------------------
+
+    def begin(self, node: int, script: Script) -> None:
+        """A node calls or sends, from outside of all handlers."""
+        steps = self._ask(script, None) if script.is_call else self._tell(script, None)
+        self._add_task(f"node {node}, from outside: {script}", steps)
 
     def run(self) -> Result:
         """Until nothing can move. Raises `Deadlock`, or `AssertionError` when an invariant does not hold."""
@@ -135,6 +142,13 @@ class Simulation:
             check_finished(end)
         counts = sum((end.counts for end in self.ends), Counter[str]())
         return Result(self.steps, self.trace, self.outcomes, counts)
+
+    def run_until(self, condition: Callable[[], bool]) -> bool:
+        """Until something is so. False if nothing can move before."""
+        while not condition():
+            if not self.step():
+                return False
+        return True
 
     def step(self) -> bool:
         """One random thing happens. False if nothing can."""
@@ -165,6 +179,7 @@ class Simulation:
     def cut(self, end: End) -> None:
         """A link breaks: both ends learn it, and what was on its way is gone."""
         for one in (end, end.other):
+            one.counts["cut"] += 1
             one.pipe.clear()
             one.unsent = memoryview(b"")
             one.connection.transport_lost("cut", self.now())
@@ -188,12 +203,13 @@ class Simulation:
         return [one for one in kinds if one[2]]
 
     def _move(self, kind: str, end: End) -> None:
-        self.touched[end] = None
+        if kind != "write":
+            self.touched[end] = None
         if kind == "drive":
             end.drive()
             return
         capacity = end.capacity
-        size = capacity if self._rng.random() < 0.3 else 1 + int(self._rng.random() * capacity)
+        size = 1 + int(self._rng.random() * capacity) if self._rng.random() < self.plan.pieces else capacity
         self.trace = zlib.crc32(size.to_bytes(4, "little"), self.trace)
         if kind == "write":
             end.push(size)
@@ -221,7 +237,7 @@ class Simulation:
         assert request.payload == script.request_payload
         assert request.sid == script.service
         running = Running(end, request, script, lends=self.rules.handlers_lend)
-        end.running[request] = running
+        end.begin_request(running)
         running.task = task = self._add_task(f"{end} handles {script}", self._handle(running))
         if self.plan.starts_at_once:
             self.ready.remove(task)
@@ -310,6 +326,8 @@ class Simulation:
             budget = shared[node] if plan.shares_budget else CallBudget(limits.calls, lent_limit=limits.lent)
             connection = self.rules.connection(ROUTES.get, error_bodies(), limits=limits, budget=budget)
             end = End(f"{node}.{number}", node, connection, limits, plan.link, hooks)
+            if not self.rules.tells_of_permits:
+                connection.incoming.on_permit = None
             self.ends.append(end)
             at_node[node].append(end)
             self.budgets[end] = (budget, at_node[node] if plan.shares_budget else [end])
@@ -354,6 +372,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=1000, help="how many")
     parser.add_argument("--first", type=int, default=0, help="the first one")
+    parser.add_argument("--traces", action="store_true", help="print what tells one run from another")
     options = parser.parse_args(arguments)
     outcomes: Counter[str] = Counter()
     counts: Counter[str] = Counter()
@@ -366,6 +385,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             failed += 1
             print(f"seed {seed}: {type(error).__name__}: {error}\n")
             continue
+        if options.traces:
+            print(f"seed {seed}: trace {result.trace:08x}")
         steps += result.steps
         outcomes += result.outcomes
         counts += result.counts

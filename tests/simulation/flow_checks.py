@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from duologue.protocol.budget import CallBudget
-from duologue.protocol.events import CallReceived
 from duologue.protocol.incoming import REFUSAL_SIZE
 from duologue.protocol.outbox import HAND_OUT
 from duologue.protocol.outgoing import NESTED_SHARE
@@ -24,33 +23,22 @@ def check_permits(budget: CallBudget, ends: list[End]) -> None:
     for end in ends:
         if end.connection.has_events:
             return
-        for request, running in end.running.items():
-            if request.cid and running.takes_permit:
-                if running.waits:
-                    lent += 1
-                else:
-                    held += 1
+        held += end.held.permits
+        lent += end.held.lent
     assert budget.in_use == held, f"{ends}: {budget.in_use} permits in use, {held} held"
     assert budget.lent == lent, f"{ends}: {budget.lent} permits lent, {lent} waiting"
     assert held + lent <= ends[0].limits.calls + ends[0].limits.lent
 
 
 def check_slots(end: End) -> None:
-    """The same for one-way messages and their slots."""
-    sends = end.connection.incoming.sends
-    held = lent = size = 0
-    for request, running in end.running.items():
-        if not request.cid:
-            if running.waits:
-                lent += 1
-            else:
-                held += 1
-                size += len(request.payload) + 24
-    assert (sends.running, sends.lent, sends.bytes) == (held, lent, size)
-    assert held + lent <= end.limits.sends + end.limits.lent + 1  # whoever has the turn starts in any case
-    running_calls = sum(isinstance(request, CallReceived) for request in end.running)
-    assert end.connection.incoming.unanswered == running_calls + end.connection.incoming.parking.calls
-    assert end.connection.incoming.running == len(end.running)
+    """The same for one-way messages and their slots; and that no request is forgotten."""
+    incoming, held, limits = end.connection.incoming, end.held, end.limits
+    sends = incoming.sends
+    assert (sends.running, sends.bytes, sends.lent) == (held.slots, held.slots_bytes, held.slots_lent)
+    assert held.slots + held.slots_lent <= limits.sends + limits.lent + 1  # whoever has the turn starts in any case
+    assert incoming.running == len(end.running)
+    if end.connection.reason is None:
+        assert incoming.unanswered == held.calls + incoming.parking.calls
 
 
 def check_bounds(end: End, largest: int) -> None:

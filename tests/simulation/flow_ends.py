@@ -133,8 +133,35 @@ class FlowRoute(Route):
 ROUTES: dict[int, Route] = {service: FlowRoute(service) for service in Service if service is not Service.UNKNOWN}
 
 
+@dataclass(slots=True)
+class Held:
+    """What the handlers of an end hold, counted without the core, to compare."""
+
+    calls: int = 0
+    """Calls that are delivered and not ended, those without a permit too."""
+    permits: int = 0
+    lent: int = 0
+    slots: int = 0
+    slots_bytes: int = 0
+    slots_lent: int = 0
+
+    def count(self, running: Running, sign: int) -> None:
+        """Add or remove a handler, as it is now."""
+        if running.request.cid:
+            self.calls += sign
+            if running.takes_permit and running.waits:
+                self.lent += sign
+            elif running.takes_permit:
+                self.permits += sign
+        elif running.waits:
+            self.slots_lent += sign
+        else:
+            self.slots += sign
+            self.slots_bytes += sign * (HEADER_SIZE + len(running.request.payload))
+
+
 class Running:
-    """A request whose handler runs. It counts its waits itself, to compare with what the core counts."""
+    """A request whose handler runs. It counts its waits itself."""
 
     __slots__ = ("end", "lends", "request", "script", "takes_permit", "task", "waits")
 
@@ -153,12 +180,20 @@ class Running:
         if not self.end.lend(self.request):
             self.end.counts["too many lent"] += 1
             raise Overloaded("too many handlers wait for a remote already")
-        self.waits += 1
+        self._wait(1)
 
     def unlend(self) -> None:
         if self.lends:
-            self.waits -= 1
+            self._wait(-1)
             self.end.unlend(self.request)
+
+    def _wait(self, sign: int) -> None:
+        has_ended = self.request not in self.end.running
+        if not has_ended:
+            self.end.held.count(self, -1)
+        self.waits += sign
+        if not has_ended:
+            self.end.held.count(self, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +228,12 @@ class End:
         self.touched = hooks.touched
         self.other: End
         self.counts: Counter[str] = Counter()
+        self.started: list[int] = []
+        """The numbers of all scripts that were begun here."""
+        self.requested: list[int] = []
+        """The numbers of all that were called or sent from here."""
         self.running: dict[IncomingRequest, Running] = {}
+        self.held = Held()
         self.waiting: dict[Waiter, None] = {}
         self.pipe = bytearray()
         """Bytes on their way to the other end."""
@@ -220,12 +260,14 @@ class End:
         call.waiter = waiter = Waiter(f"the answer to {script} over {self.name}", call)
         self.waiting[waiter] = None
         self.counts["calls"] += 1
+        self.requested.append(script.number)
         self.touch()
         return waiter
 
     def send(self, script: Script, deadline: float | None) -> Waiter | None:
         send = self.connection.send(script.service, script.request_payload, deadline, self.clock())
         self.counts["sends"] += 1
+        self.requested.append(script.number)
         self.touch()
         if send is None:
             return None
@@ -259,8 +301,13 @@ class End:
         self.connection.unlend(request, self.clock())
         self.touched[self] = None
 
+    def begin_request(self, running: Running) -> None:
+        self.running[running.request] = running
+        self.started.append(running.script.number)
+        self.held.count(running, 1)
+
     def end_request(self, request: IncomingRequest, outcome: bytes | BaseException) -> None:
-        del self.running[request]
+        self.held.count(self.running.pop(request), -1)
         now = self.clock()
         if isinstance(outcome, BaseException):
             self.connection.fail(request, FailureKind.HANDLER_FAILED, now, outcome)
@@ -273,7 +320,7 @@ class End:
     # -- what the scheduler does -------------------------------------------------------------------
 
     def push(self, size: int) -> None:
-        """The link moves up to so many bytes into the pipe."""
+        """The link moves up to so many bytes into the pipe. The driver learns it when all are in it."""
         size = min(size, self.capacity - len(self.pipe))
         self.pipe += self.unsent[:size]
         self.unsent = self.unsent[size:]
@@ -281,6 +328,7 @@ class End:
             self._is_writing = False
             self.connection.data_sent(self.clock())
             self.drive()
+            self.touched[self] = None
 
     def pull(self, size: int) -> None:
         """The link reads up to so many bytes out of the pipe."""

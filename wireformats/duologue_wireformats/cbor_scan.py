@@ -79,7 +79,10 @@ class CborScan:
                 if first == _BREAK and not (is_map and left & 1):
                     position, left = position + 1, 0
                     continue
-                budget = self._spend(budget, 0 if is_map and left & 1 else 1)
+                if not (is_map and left & 1):  # a key and its value are one
+                    budget -= 1
+                    if budget < 0:
+                        raise self._too_many()
             if is_map and not left & 1 and not (0x40 <= first < 0x80 or first <= self._last_key):
                 raise DecodeError(
                     f"A key of a map is not a text, byte string or declared integer (byte {position})"
@@ -114,8 +117,11 @@ class CborScan:
 
     def _spend(self, budget: int, items: int) -> int:
         if items > budget:
-            raise DecodeError(f"More than {self._items} values in one payload")
+            raise self._too_many()
         return budget - items
+
+    def _too_many(self) -> DecodeError:
+        return DecodeError(f"More than {self._items} values in one payload")
 
     def _check_depth(self, outer: list[tuple[int, bool]]) -> None:
         if len(outer) >= self._nesting:

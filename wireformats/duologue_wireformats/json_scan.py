@@ -53,13 +53,20 @@ class JsonScan:
         openings = text.count(b"[") + text.count(b"{")
         if openings <= self._nesting and openings + text.count(b",") < self._items:
             return
+        # Each string is a value, or the key of one. Taking out more of them than there may be would cost memory.
+        quotes = text.count(b'"') - text.count(b'\\"')
+        if quotes > 4 * self._items:
+            raise self._too_many()
         bare = without_strings(text).translate(None, _SPACE)
         openings = bare.count(b"[") + bare.count(b"{")
         empty = bare.count(b"[]") + bare.count(b"{}")
         if 1 + bare.count(b",") + openings - empty > self._items:
-            raise DecodeError(f"More than {self._items} values in one payload")
+            raise self._too_many()
         if openings > self._nesting:
             self._check_depth(bare)
+
+    def _too_many(self) -> DecodeError:
+        return DecodeError(f"More than {self._items} values in one payload")
 
     def _check_depth(self, bare: bytes) -> None:
         # What is left of the brackets is like (()(())). Each round takes away the innermost ones, so a text that is

@@ -28,6 +28,8 @@ class CallbacksEngine(Engine, AbstractAsyncContextManager[Engine]):
         self._threads = Threads(threads, loop.call_soon_threadsafe)
         self.now = time.monotonic
         self.call_soon = loop.call_soon
+        self.starts_at_once = sys.version_info >= (3, 12)
+        self.is_cancelling = _is_cancelling
         self.waiter = functools.partial(asyncio.Future, loop=loop)
 
     async def __aenter__(self) -> Engine:
@@ -70,8 +72,8 @@ class CallbacksEngine(Engine, AbstractAsyncContextManager[Engine]):
             return exc.subgroup(_MUST_PROPAGATE) is not None
         return isinstance(exc, _MUST_PROPAGATE)
 
-    async def run_in_thread(self, function: Callable[[], bytes], ended: Callable[[], None]) -> bytes:
-        return await self._threads.run(function, ended)
+    async def run_in_thread(self, function: Callable[[], None], ended: Callable[[], None]) -> None:
+        await self._threads.run(function, ended)
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -95,3 +97,8 @@ class CallbacksEngine(Engine, AbstractAsyncContextManager[Engine]):
     async def listen_tcp(self, host: str, port: int) -> Listener:
         infos = await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         return SocketListener(listening_socket(infos[0][0], infos[0][4]))
+
+
+def _is_cancelling() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -31,7 +31,17 @@ def _receive_buffer() -> memoryview:
 class SocketLink(asyncio.BufferedProtocol, Link):
     """A connected stream socket."""
 
-    __slots__ = ("_buffer", "_early", "_early_eof", "_is_full", "_lost", "_receiver", "_transport", "_wants_reading", "address")
+    __slots__ = (
+        "_buffer",
+        "_early",
+        "_early_eof",
+        "_is_full",
+        "_lost",
+        "_receiver",
+        "_transport",
+        "_wants_reading",
+        "address",
+    )
 
     def __init__(self) -> None:
         self._buffer = _receive_buffer()
@@ -105,7 +115,9 @@ class SocketLink(asyncio.BufferedProtocol, Link):
     # -- what asyncio calls ------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport = cast("asyncio.Transport", transport)  # uvloop's is one without being its subclass
+        self._transport = transport = cast(
+            "asyncio.Transport", transport
+        )  # uvloop's is one without being its subclass
         transport.set_write_buffer_limits(0)
         transport.pause_reading()  # until someone is there to be called back
         self.address = name_of(transport.get_extra_info("peername"))
@@ -191,7 +203,12 @@ def tune(sock: socket.socket) -> None:
         return
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for option, value in (("TCP_KEEPIDLE", 20), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 4), ("TCP_USER_TIMEOUT", 40_000)):
+    for option, value in (
+        ("TCP_KEEPIDLE", 20),
+        ("TCP_KEEPINTVL", 5),
+        ("TCP_KEEPCNT", 4),
+        ("TCP_USER_TIMEOUT", 40_000),
+    ):
         if hasattr(socket, option):  # not everywhere
             sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
 

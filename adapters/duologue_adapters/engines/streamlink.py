@@ -22,7 +22,9 @@ READ_SIZE = 64 * 1024
 class StreamLink(Link):
     """A byte stream that is open: a socket on trio, or whatever a user brings."""
 
-    def __init__(self, group: anyio.abc.TaskGroup, stream: anyio.abc.AnyByteStream, address: str = "") -> None:
+    def __init__(
+        self, group: anyio.abc.TaskGroup, stream: anyio.abc.AnyByteStream, address: str = ""
+    ) -> None:
         self.address = address
         self._group = group
         self._stream = stream
@@ -92,7 +94,9 @@ class StreamLink(Link):
     async def _read(self) -> None:
         stream = self._stream
         # An object stream gives its messages as they are; frames may be cut anywhere in them.
-        receive = partial(stream.receive, READ_SIZE) if isinstance(stream, anyio.abc.ByteStream) else stream.receive
+        receive = (
+            partial(stream.receive, READ_SIZE) if isinstance(stream, anyio.abc.ByteStream) else stream.receive
+        )
         while True:
             await self._may_read.wait()
             try:

@@ -33,6 +33,8 @@ class StreamsEngine(Engine, AbstractAsyncContextManager[Engine]):
         self.now = anyio.current_time
         self.call_soon = self._call_soon
         self.waiter = StreamsWaiter
+        self.starts_at_once = False
+        self.is_cancelling = _never  # a scope of a handler ends with it
         self._soon: deque[Callable[[], None]] = deque()
         self._timers: list[tuple[float, int, StreamsTimer]] = []
         self._numbers = itertools.count()
@@ -68,7 +70,7 @@ class StreamsEngine(Engine, AbstractAsyncContextManager[Engine]):
     async def _tick(self) -> None:
         soon, timers = self._soon, self._timers
         while True:
-            while soon:
+            for _ in range(len(soon)):  # what they ask for in turn comes after a checkpoint
                 soon.popleft()()
             now = anyio.current_time()
             while timers and timers[0][0] <= now:
@@ -104,8 +106,8 @@ class StreamsEngine(Engine, AbstractAsyncContextManager[Engine]):
             return exc.subgroup(mean_it) is not None
         return isinstance(exc, mean_it)
 
-    async def run_in_thread(self, function: Callable[[], bytes], ended: Callable[[], None]) -> bytes:
-        return await self._threads.run(function, ended)
+    async def run_in_thread(self, function: Callable[[], None], ended: Callable[[], None]) -> None:
+        await self._threads.run(function, ended)
 
     async def sleep(self, seconds: float) -> None:
         await anyio.sleep(seconds)
@@ -208,3 +210,7 @@ def _call_from_thread() -> Callable[[Callable[[], None]], object]:
         anyio.from_thread.run_sync(callback, token=token)
 
     return call
+
+
+def _never() -> bool:
+    return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import anyio
 import anyio.to_thread
@@ -16,19 +17,15 @@ class Threads:
         self._call_from_thread = call_from_thread
         self._limiter: anyio.CapacityLimiter | None = None
 
-    async def run(self, function: Callable[[], bytes], ended: Callable[[], None]) -> bytes:
-        """Run it. `ended` is called in the loop when the thread is through, whether or not anyone still waits."""
+    async def run(self, function: Callable[[], None], ended: Callable[[], None]) -> None:
+        """Run it; it raises nothing. `ended` is called in the loop when the thread is through, whether or not anyone still waits."""
         if self._limiter is None:
             self._limiter = anyio.CapacityLimiter(self._limit)
 
-        def job() -> bytes:
-            try:
-                return function()
-            finally:
-                try:
-                    self._call_from_thread(ended)
-                except RuntimeError:
-                    # The loop has ended before the thread, and with it all that `ended` could give back.
-                    return b""
+        def job() -> None:
+            function()
+            # A loop that has ended before the thread has taken along all that `ended` could give back.
+            with suppress(RuntimeError):
+                self._call_from_thread(ended)
 
-        return await anyio.to_thread.run_sync(job, abandon_on_cancel=True, limiter=self._limiter)
+        await anyio.to_thread.run_sync(job, abandon_on_cancel=True, limiter=self._limiter)

@@ -70,7 +70,7 @@ class Defaults(Message[None]):
     """A message whose fields may be missing."""
 
     text: str = "nothing said"
-    number: int | None = None
+    attempts: int | None = None
 
 
 class Wrapped(Message[None], newtype=True):

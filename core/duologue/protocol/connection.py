@@ -200,7 +200,7 @@ class Connection:
         """The transport has taken what `data_to_send` gave, but for the last `unsent` bytes."""
         if not self._outbox.taken(unsent, now):
             return
-        if self._outgoing.has_waiting:
+        if self._outgoing.is_blocked:  # even if nobody waits: the low-water mark counts when it is reached
             self._outgoing.admit(now)
         if self._incoming.parking.waiting:
             self._incoming.advance(now)

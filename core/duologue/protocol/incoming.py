@@ -73,7 +73,7 @@ class Incoming:
                     call.permit = call.is_delivered = True
                     self._running[call] = None
                     self._events.append(call)
-                elif not self._refuse_if_full(call, may_refuse, now):
+                else:
                     parking.park(call)
                 return
             if route.ordered:
@@ -297,12 +297,13 @@ class Incoming:
         if (request := parking.next_turn(self._outbox.gated_since is not None)) is not None:
             if isinstance(request, SendReceived):
                 self._start_send(request)
-            elif isinstance(request, CallReceived):
-                assert request.route is not None
-                if not request.route.takes_permit or self._may_start():
-                    self._start_call(request, now)
-                else:
-                    parking.park(request)
+                return
+            assert isinstance(request, CallReceived)
+            assert request.route is not None
+            if not request.route.takes_permit or self._may_start():
+                self._start_call(request, now)
+            else:
+                parking.park(request)
 
     def _refuse_if_full(self, call: CallReceived, may_refuse: bool, now: float) -> bool:
         """Over the bound of the parking the newest call goes, if we are owed answers and so can't stop reading (F3)."""

@@ -87,12 +87,10 @@ class Lifecycle:
 
     def next_deadline(self) -> float | None:
         """The next of the phase's ends."""
-        match self.phase:
-            case Phase.OPEN | Phase.CLOSED:
-                return None
-            case Phase.GRACE:
-                return self.grace_ends
-            case Phase.CLOSING:
-                if self.discard_ends is None or self.close_ends is None:
-                    return self.close_ends
-                return min(self.discard_ends, self.close_ends)
+        if self.phase is Phase.GRACE:
+            return self.grace_ends
+        if self.phase is not Phase.CLOSING:
+            return None
+        if self.discard_ends is None or self.close_ends is None:
+            return self.close_ends
+        return min(self.discard_ends, self.close_ends)

@@ -37,7 +37,8 @@ class Limits:
     sends_policy: Literal["pause", "drop"] = "pause"
     """Over the budget for sends: `pause` reading, so that nothing is lost, or `drop` and count them."""
     owed: int = 1024
-    """Own calls written and not answered. Over it further calls wait: a remote that never answers costs a bounded amount."""
+    """Own calls written and not answered. Over it further calls wait: a remote that never answers costs a bounded amount.
+    Calls made in handlers don't wait for that, as others may wait for the handler: over twice the limit they raise `Overloaded`."""
     waiting: int = 8192
     """Own calls and sends that wait for room. Over it they raise `Overloaded`: a queue that only grows is a fault to be seen."""
     outbox_high: int = 256 * KIB

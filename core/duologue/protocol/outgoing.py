@@ -27,7 +27,6 @@ class Outgoing:
 
     __slots__ = (
         "_arrivals",
-        "_blocked",
         "_deadlines",
         "_events",
         "_high",
@@ -41,6 +40,7 @@ class Outgoing:
         "_waiting_nested",
         "_waiting_sends",
         "header",
+        "is_blocked",
         "pending",
     )
 
@@ -62,8 +62,8 @@ class Outgoing:
         """Those of them that handlers made. They wait for room in the outbox alone."""
         self._waiting_sends: OrderedDict[OutgoingSend, int] = OrderedDict()
         self._arrivals = 0
-        self._blocked = False
-        """The outbox was full, and is not yet down to its low-water mark."""
+        self.is_blocked = False
+        """A request found the outbox full, and it is not yet down to its low-water mark."""
 
     # -- commands ------------------------------------------------------------------------------
 
@@ -166,9 +166,9 @@ class Outgoing:
 
         Only calls that wait for answers to others let sends and nested calls pass.
         """
-        while self._has_room():
+        while (self.is_blocked or self.has_waiting) and self._has_room():
             line: OrderedDict[Any, int] | None = None
-            if self._waiting_calls and self.pending.owed < self._owed_limit:
+            if self._waiting_calls and self.pending.owed + len(self._waiting_nested) < self._owed_limit:
                 line = self._waiting_calls
             for other in (self._waiting_nested, self._waiting_sends):
                 if other and (line is None or next(iter(other.values())) < next(iter(line.values()))):
@@ -194,15 +194,16 @@ class Outgoing:
     def handle_timer(self, now: float) -> None:
         unsent: set[int] = set()
         for item in self._deadlines.pop_expired(now):
-            if isinstance(item, OutgoingCall):
-                executed = self._give_up(item, now, popped=True)
-                if item.id and executed is Executed.NO:
-                    unsent.add(item.id)
-                self._events.append(CallFailed(item, CallTimeout(executed)))
-            elif isinstance(item, OutgoingSend):
+            if isinstance(item, OutgoingSend):
                 del self._waiting_sends[item]
                 item.is_ended = True
                 self._events.append(SendFailed(item, SendTimeout()))
+                continue
+            assert isinstance(item, OutgoingCall)
+            executed = self._give_up(item, now, popped=True)
+            if item.id and executed is Executed.NO:
+                unsent.add(item.id)
+            self._events.append(CallFailed(item, CallTimeout(executed)))
         if unsent:
             self._outbox.remove_calls(unsent)
         self.pending.forget(now)
@@ -242,9 +243,10 @@ class Outgoing:
 
     def _check_nested(self) -> None:
         """A handler's call never waits for answers to others: those may be waiting, at the other end, for this handler."""
-        if self.pending.owed + len(self._waiting_nested) >= self._nested_limit:
+        unanswered = self.pending.owed + len(self._waiting_nested)
+        if unanswered >= self._nested_limit:
             raise Overloaded(
-                f"{self.pending.owed} calls are not answered, so a handler may make no further one: "
+                f"{unanswered} calls are not answered, so a handler may make no further one: "
                 "calls go round in circles, or raise Limits.owed"
             )
 
@@ -253,8 +255,8 @@ class Outgoing:
             raise Overloaded(f"{self.waiting} {what} and sends wait for room already: make fewer at once, or raise Limits.waiting")
 
     def _has_room(self) -> bool:
-        self._blocked = self._outbox.level > self._low if self._blocked else self._outbox.level >= self._high
-        return not self._blocked
+        self.is_blocked = self._outbox.level > self._low if self.is_blocked else self._outbox.level >= self._high
+        return not self.is_blocked
 
     def _enter(self, call: OutgoingCall, now: float) -> None:
         payload = call.payload

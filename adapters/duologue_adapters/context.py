@@ -1,0 +1,53 @@
+"""The request whose handler runs now: what its calls lend the permit of, and what it sees as `ctx`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+from duologue import Context, Overloaded
+from duologue.protocol.events import IncomingRequest
+
+if TYPE_CHECKING:
+    from duologue_adapters.driver import DriverPeer
+
+current_request: ContextVar[tuple[DriverPeer, IncomingRequest] | None] = ContextVar(
+    "current_request", default=None
+)
+"""The request whose handler runs here, and in the tasks that it started: the one whose permit its calls lend (F1)."""
+
+
+def lend(running: tuple[DriverPeer, IncomingRequest]) -> None:
+    """The handler begins to wait for a remote. Raises `Overloaded` if too many do."""
+    peer, request = running
+    if not peer.lend(request):
+        raise Overloaded(
+            "too many handlers wait for a remote already: calls go round in circles, or raise Limits.lent"
+        )
+
+
+def unlend(running: tuple[DriverPeer, IncomingRequest]) -> None:
+    """The wait is over."""
+    peer, request = running
+    peer.unlend(request)
+
+
+class RequestContext(Context):
+    """What a handler sees as `ctx`."""
+
+    __slots__ = ("_running", "call_id", "peer")
+
+    def __init__(self, peer: DriverPeer, request: IncomingRequest) -> None:
+        self._running = (peer, request)
+        self.peer = peer
+        self.call_id = request.cid
+
+    @asynccontextmanager
+    async def waiting(self) -> AsyncIterator[None]:
+        lend(self._running)
+        try:
+            yield
+        finally:
+            unlend(self._running)

@@ -1,0 +1,31 @@
+"""The command `duologue`. Each of its subcommands is a module of its own, listed here."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+import duologue
+from duologue_contrib.demo.command import demo
+
+app = typer.Typer(name="duologue", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"duologue {duologue.__version__}")
+        raise typer.Exit
+
+
+# With a callback a single subcommand keeps its name, too.
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version, and end.")
+    ] = False,
+) -> None:
+    """Typed messages between two processes, in both directions, over any transport and in any wire format."""
+
+
+app.command()(demo)

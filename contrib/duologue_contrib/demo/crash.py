@@ -1,0 +1,69 @@
+"""The row about the worst: the server's process is killed while it works for us."""
+
+from __future__ import annotations
+
+import time
+
+import anyio
+
+from duologue import Limits, Peer
+from duologue_contrib.demo.messages import Add, Hang, Prompt, client_side, server_side
+from duologue_contrib.demo.parallel import Endings
+from duologue_contrib.demo.rows import Outcome, Row, expect
+from duologue_contrib.demo.services import Caller
+from duologue_contrib.demo.stage import Stage
+
+IN_FLIGHT = 1_000
+WAITING = 500
+"""Calls more than may be in flight at once: they wait here for room."""
+AT_ONCE = 1.0
+"""Seconds within which all must have ended."""
+
+
+def crash_rows() -> list[Row]:
+    """The one."""
+    return [Row(f"SIGKILL with {IN_FLIGHT:,} calls in flight", server_killed)]
+
+
+async def server_killed(stage: Stage) -> Outcome:
+    """Every call ends, at once, and exactly once, and knows whether its handler may have run."""
+    caller = Caller()
+    async with stage.tcp("json", caller.services, limits=Limits(owed=IN_FLIGHT)) as peer:
+        endings, seconds = await _kill_under_calls(stage, peer, caller)
+        expected = {"ConnectionLost (executed: unknown)": IN_FLIGHT, "ConnectionLost (executed: no)": WAITING}
+        wanted = "; ".join(f"{count:,} {ending}" for ending, count in expected.items())
+        expect(endings.counts == expected, wanted, str(endings))
+        expect(seconds < AT_ONCE, f"all to end within {AT_ONCE:g} s", f"{seconds:.2f} s")
+        reason = await peer.wait_closed()
+        late = Endings()
+        await late.note(peer.remote(server_side).call(Add(a=1, b=2)))
+        expect(str(late) == "1 ConnectionClosed (executed: no)", "one more call to be refused", str(late))
+    # The ones that waited for room, too: whoever has not been sent can be tried again elsewhere.
+    text = f"{endings}, all within {1000 * seconds:.0f} ms; {reason.value}"
+    return Outcome(text, endings.total, seconds)
+
+
+async def _kill_under_calls(stage: Stage, peer: Peer, caller: Caller) -> tuple[Endings, float]:
+    remote = peer.remote(server_side)
+    endings = Endings()
+    begun = 0
+    all_begun = anyio.Event()
+
+    async def call() -> None:
+        nonlocal begun
+        begun += 1
+        if begun == IN_FLIGHT + WAITING:
+            all_begun.set()
+        await endings.note(remote.call(Hang(), timeout=None))
+
+    async with anyio.create_task_group() as group:
+        for _ in range(IN_FLIGHT + WAITING):
+            group.start_soon(call)
+        await all_begun.wait()
+        # When its answer is here, all that was sent before has arrived there.
+        await remote.send(Prompt())
+        await caller.cue_came.wait()
+        expect(endings.total == 0, "no call to have ended yet", str(endings))
+        began = time.perf_counter()
+        stage.kill_server()
+    return endings, time.perf_counter() - began

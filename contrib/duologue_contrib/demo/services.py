@@ -1,0 +1,152 @@
+"""The handlers of both ends."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import anyio
+
+from duologue import Context, Peer, Services
+from duologue_contrib.demo.messages import (
+    SECRET,
+    Add,
+    CallBack,
+    Cue,
+    Double,
+    Fail,
+    Fill,
+    Hang,
+    Logged,
+    MostAtOnce,
+    Note,
+    Notes,
+    Prompt,
+    Work,
+    client_side,
+    server_side,
+)
+from duologue_contrib.demo.parallel import in_parallel
+
+
+class Counts(logging.Handler):
+    """What is counted over all connections of a server: handlers that work at once, and exceptions in the log."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.logged = 0
+        self._working = 0
+        self._most = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """The library logs the traceback of each handler that fails; here it is counted, and not shown."""
+        if record.exc_info:
+            self.logged += 1
+
+    async def work(self, msg: Work) -> None:
+        """One more that works."""
+        self._working += 1
+        self._most = max(self._most, self._working)
+        await anyio.sleep(msg.seconds)
+        self._working -= 1
+
+    def take_most(self) -> int:
+        """The most at once since the last time."""
+        most, self._most = self._most, self._working
+        return most
+
+
+class Desk:
+    """What the server does for one client: each connection has a desk of its own, since `serve` is given a function."""
+
+    def __init__(self, counts: Counts) -> None:
+        self._counts = counts
+        self._notes = 0
+        self._expected = 0
+        self._enough = anyio.Event()
+
+    def services(self) -> Services:
+        """The handlers. Methods are as good as functions."""
+        services = Services(server_side)
+        for handler in (self.add, self.note, self.notes, self.call_back, self.most_at_once, self.fail, self.logged):
+            services.handler(handler)
+        for handler in (self._counts.work, self.fill, self.hang, self.prompt):
+            services.handler(handler)
+        return services
+
+    async def add(self, msg: Add) -> int:
+        """The sum."""
+        return msg.a + msg.b
+
+    async def note(self, msg: Note) -> None:
+        """Count it."""
+        self._notes += 1
+        if self._notes == self._expected:
+            self._enough.set()
+
+    async def notes(self, msg: Notes) -> int:
+        """Handlers run in tasks of their own, so those of notes that came before may not have begun yet."""
+        self._expected = msg.expected
+        if self._notes < msg.expected:
+            await self._enough.wait()
+        return self._notes
+
+    async def call_back(self, msg: CallBack, ctx: Context) -> int:
+        """Call the one who calls. While this handler waits, its permit is lent to others."""
+        remote = ctx.peer.remote(client_side)
+        total = 0
+
+        async def ask(number: int) -> None:
+            nonlocal total
+            answer = await remote.call(Double(number=number))
+            total += answer
+
+        await in_parallel(msg.count, msg.at_once, ask)
+        return total
+
+    async def most_at_once(self, msg: MostAtOnce) -> int:
+        """See there."""
+        return self._counts.take_most()
+
+    async def fail(self, msg: Fail) -> None:
+        """A bug, as they happen."""
+        raise RuntimeError(SECRET)
+
+    async def logged(self, msg: Logged) -> int:
+        """See there."""
+        return self._counts.logged
+
+    async def fill(self, msg: Fill) -> str:
+        """As long as wanted, which may be longer than a frame."""
+        return "x" * msg.size
+
+    async def hang(self, msg: Hang) -> None:
+        """Until it is cancelled, as all handlers are when their connection ends."""
+        await anyio.sleep_forever()
+
+    async def prompt(self, msg: Prompt, ctx: Context) -> None:
+        """The cue goes back the way that the prompt came."""
+        await ctx.peer.remote(client_side).send(Cue())
+
+
+def server_services(counts: Counts) -> Callable[[Peer], Services]:
+    """What `serve` is given: a function that makes the services of a new connection."""
+    return lambda peer: Desk(counts).services()
+
+
+class Caller:
+    """What the client does for the server."""
+
+    def __init__(self) -> None:
+        self.cue_came = anyio.Event()
+        self.services = Services(client_side)
+        self.services.handler(self.double)
+        self.services.handler(self.cue)
+
+    async def double(self, msg: Double) -> int:
+        """Twice the number."""
+        return 2 * msg.number
+
+    async def cue(self, msg: Cue) -> None:
+        """The server has got all that was sent before the prompt."""
+        self.cue_came.set()

@@ -1,0 +1,307 @@
+"""Nothing stands still: random trees of calls and sends, and the patterns that stop simpler rules."""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from duologue.protocol.connection import Connection
+from duologue.protocol.limits import KIB, MIB, Limits
+from duologue.protocol.pending import OutgoingCall
+from tests.simulation import flow
+from tests.simulation.flow import Deadlock, Plan, Rules, Simulation, random_plan, run
+from tests.simulation.flow_ends import LinkPlan
+from tests.simulation.flow_scripts import MAX_FRAME, Ask, Compute, Links, Script, Service, Tell
+
+SEEDS = 250
+BLOCK = 50
+
+TWO = Links(2, ((0, 1),))
+"""Two nodes: 0 has the end 0, and 1 the end 1."""
+
+
+def limits(**changes: Any) -> Limits:
+    """No timeout but for the ones that never come."""
+    return Limits(
+        max_frame=MAX_FRAME,
+        call_timeout=None,
+        send_timeout=None,
+        frame_timeout=math.inf,
+        answers_stalled=math.inf,
+        requests_stalled=math.inf,
+        given_up=math.inf,
+        **changes,
+    )
+
+
+class Scripts:
+    """Makes scripts, and keeps them."""
+
+    def __init__(self) -> None:
+        self.all: list[Script] = []
+
+    def call(self, via: int, *steps: Ask | Tell | Compute, service: Service = Service.PLAIN, size: int = 0, answer: int = 0) -> Script:
+        return self._add(Script(len(self.all), via, service, True, size, answer, list(steps), tolerant=False))
+
+    def send(self, via: int, *steps: Ask | Tell | Compute, service: Service = Service.PLAIN, size: int = 0) -> Script:
+        return self._add(Script(len(self.all), via, service, False, size, 0, list(steps), tolerant=False))
+
+    def chain(self, first: int, depth: int) -> Script:
+        """Calls within calls, back and forth."""
+        script = self.call((first + depth - 1) % 2)
+        for level in reversed(range(depth - 1)):
+            script = self.call((first + level) % 2, Ask((script,)))
+        return script
+
+    def _add(self, script: Script) -> Script:
+        self.all.append(script)
+        return script
+
+
+def simulate(scripts: Scripts, roots: Sequence[Script], links: Links = TWO, *, seed: int = 0, link: int = 4 * KIB, **changes: Any) -> Simulation:
+    """A run of these, with the same limits everywhere."""
+    plan = Plan(
+        links,
+        [limits(**changes)] * links.nodes,
+        scripts.all,
+        [(links.node(script.via), script) for script in roots],
+        link=LinkPlan(link),
+    )
+    return Simulation(seed, plan)
+
+
+@pytest.mark.parametrize("first", range(0, SEEDS, BLOCK))
+@pytest.mark.fault(37, 39)
+def test_random_trees_of_calls_and_sends_come_to_an_end(first: int) -> None:
+    """Random trees of calls and sends over tiny pipes with tiny limits: everything ends, and no timeout has to help."""
+    for seed in range(first, first + BLOCK):
+        try:
+            run(seed)
+        except BaseException as error:
+            error.add_note(f"python tests/simulation/flow.py --seeds 1 --first {seed}")
+            raise
+
+
+def test_the_same_seed_gives_the_same_run() -> None:
+    """A seed gives the same run, step by step, in another process with other hashes too."""
+    here = [run(seed).trace for seed in range(3)]
+    environment = {**os.environ, "PYTHONHASHSEED": "123"}
+    command = [sys.executable, flow.__file__, "--seeds", "3", "--traces"]
+    output = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+    assert output.splitlines()[:3] == [f"seed {seed}: trace {trace:08x}" for seed, trace in enumerate(here)]
+
+
+# -- the patterns that stop simpler rules ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.fault(39)
+def test_weak_point_04_calls_back_and_forth_50_deep_at_limit_1(seed: int) -> None:
+    """Handlers at both ends call back, 50 deep, where one call may run at a time: all are answered."""
+    scripts = Scripts()
+    simulation = simulate(scripts, [scripts.chain(0, 50), scripts.chain(1, 50)], seed=seed, link=64, calls=1)
+    assert simulation.run().outcomes == {"answered": 100}
+
+
+@pytest.mark.parametrize(
+    ("changes", "depth"),
+    [
+        pytest.param({"lent": 8}, 40, id="over the limit of waiting handlers"),
+        pytest.param({"owed": 8}, 40, id="over the limit of unanswered calls"),
+        pytest.param({"lent": 8, "owed": 8}, 40, id="over both"),
+        pytest.param({}, 1200, id="over the default limits"),
+    ],
+)
+def test_recursion_without_end_ends_in_overloaded(changes: dict[str, int], depth: int) -> None:
+    """Calls back and forth deeper than the limits allow: the innermost raises `Overloaded`, and nothing stands still."""
+    scripts = Scripts()
+    roots = [scripts.chain(0, depth), scripts.chain(1, depth)]
+    result = simulate(scripts, roots, calls=1, **changes).run()
+    assert "answered" not in result.outcomes
+    assert 2 <= result.counts["failed: HandlerFailed"] <= 2 * depth
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.fault(38)
+def test_handlers_of_sends_call_back_while_sends_flood(seed: int) -> None:
+    """A flood of sends whose handlers call back, with one slot for them: all run, all calls are answered."""
+    scripts = Scripts()
+    roots = [scripts.send(end, Ask((scripts.call(1 - end),))) for end in (0, 1) for _ in range(30)]
+    result = simulate(scripts, roots, seed=seed, link=64, sends=1, calls=1, outbox_high=200, outbox_low=50).run()
+    assert result.outcomes == {"answered": 60}
+    assert result.counts["sends delivered"] == 60
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_large_answers_in_both_directions(seed: int) -> None:
+    """Answers of 1 MiB cross each other in a small pipe: no end stops reading because it can't write."""
+    scripts = Scripts()
+    roots = [scripts.call(end, answer=MIB) for end in (0, 1) for _ in range(5)]
+    assert simulate(scripts, roots, seed=seed, link=64 * KIB, calls=2).run().outcomes == {"answered": 10}
+
+
+@pytest.mark.parametrize("is_call", [pytest.param(False, id="sends"), pytest.param(True, id="calls")])
+def test_weak_point_05_both_ends_push_100_mb_through_a_pipe_of_4_kib(is_call: bool) -> None:
+    """Both ends write 100 MB at once into a pipe of 4 KiB: all arrives, and neither waits for the other for ever."""
+    scripts = Scripts()
+    make = scripts.call if is_call else scripts.send
+    roots = [make(end, size=64 * KIB) for end in (0, 1) for _ in range(1600)]
+    simulation = simulate(scripts, roots)
+    simulation.plan.pieces = 0
+    result = simulation.run()
+    if is_call:
+        assert result.outcomes == {"answered": 3200}
+    else:
+        assert result.counts["sends delivered"] == 3200
+
+
+@pytest.mark.fault(46)
+def test_the_permits_of_a_lost_connection_go_to_the_others() -> None:
+    """One of the connections with a common budget dies while it holds all permits: the calls of the others run."""
+    scripts = Scripts()
+    links = Links(3, ((0, 1), (0, 2)))
+    greedy = [scripts.call(1, Compute(10**9)) for _ in range(5)]
+    others = [scripts.call(3) for _ in range(5)]
+    plan = Plan(links, [limits(calls=3)] * 3, scripts.all, [(1, call) for call in greedy], shares_budget=True)
+    simulation = Simulation(0, plan)
+    holder, server = simulation.ends[0], simulation.ends[2]
+    budget = server.connection.incoming.budget
+    assert simulation.run_until(lambda: budget.in_use == 3)
+    for call in others:
+        simulation.begin(2, call)
+    assert simulation.run_until(lambda: server.connection.incoming.parking.calls == 5)
+    simulation.cut(holder)
+    assert simulation.run_until(lambda: simulation.outcomes["answered"] == 5)
+    assert (budget.in_use, budget.lent, budget.waiting) == (0, 0, 0)
+
+
+# -- the lane ------------------------------------------------------------------------------------------
+
+
+def ordered(scripts: Scripts, numbers: Sequence[int]) -> list[int]:
+    """Those of them that go to an ordered service."""
+    return [number for number in numbers if scripts.all[number].is_ordered]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_ordered_handlers_that_call_back(seed: int) -> None:
+    """Ordered handlers that call back, as many as the lane has room for: they run in order, and none is lost."""
+    scripts = Scripts()
+    make = (scripts.send, scripts.call)
+    roots = [make[n % 2](end, Ask((scripts.call(1 - end),)), service=Service.ORDERED) for end in (0, 1) for n in range(20)]
+    simulation = simulate(scripts, roots, seed=seed, link=64, calls=1, sends=20, parked=20)
+    result = simulation.run()
+    assert result.outcomes == {"answered": 60}
+    for end in simulation.ends:
+        assert len(ordered(scripts, end.started)) == 20
+        assert ordered(scripts, end.started) == ordered(scripts, end.other.requested)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_flood_of_ordered_sends_whose_handlers_call_back(seed: int) -> None:
+    """A flood of ordered sends behind one that waits for an answer: what the lane can't hold is dropped and reported,
+    for the answer is behind it, and the rest runs in order.
+    """
+    scripts = Scripts()
+    roots = [scripts.send(end, Ask((scripts.call(1 - end),)), service=Service.ORDERED) for end in (0, 1) for _ in range(30)]
+    simulation = simulate(scripts, roots, seed=seed, sends=2, calls=1)
+    counts = simulation.run().counts
+    assert counts["sends delivered"] + counts["failed: Dropped"] == 60
+    for end in simulation.ends:
+        begun = ordered(scripts, end.started)
+        assert begun == [number for number in ordered(scripts, end.other.requested) if number in begun]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_ordered_handlers_that_send_back(seed: int) -> None:
+    """Ordered handlers at both ends wait for room to send, behind floods of ordered sends: both ends read on."""
+    scripts = Scripts()
+    roots = [scripts.send(end, Tell(scripts.send(1 - end, size=900)), service=Service.ORDERED, size=90) for end in (0, 1) for _ in range(30)]
+    counts = simulate(scripts, roots, seed=seed, link=64, sends=2, outbox_high=200, outbox_low=50).run().counts
+    assert counts["sends delivered"] + counts["failed: Dropped"] == counts["sends"]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_ordered_sends_behind_ordered_calls_whose_answers_wait(seed: int) -> None:
+    """The unsent answers of ordered calls hold back further ones, and the sends behind those, at both ends: both read on."""
+    scripts = Scripts()
+    roots = []
+    for _ in range(30):
+        for end in (0, 1):
+            roots += [
+                scripts.call(end, service=Service.ORDERED, answer=900),
+                scripts.send(end, service=Service.ORDERED, size=90),
+            ]
+    result = simulate(scripts, roots, seed=seed, link=64, sends=1, outbox_high=200, outbox_low=50).run()
+    counts = result.counts
+    assert counts["sends delivered"] + counts["failed: Dropped"] == 60
+    assert result.outcomes.total() == 60
+
+
+# -- the test of the test ------------------------------------------------------------------------------
+
+
+class ReaderWaitsForGate(Connection):
+    """Who can't write its answers doesn't read."""
+
+    @property
+    def wants_read(self) -> bool:
+        return super().wants_read and self.outbox.gated_since is None
+
+
+class ReaderWaitsForParking(Connection):
+    """Who can park no further call doesn't read, even if answers are on the way."""
+
+    def _must_pause(self) -> bool:
+        return super()._must_pause() or self.incoming.parking.is_full
+
+
+class ReaderWaitsForLane(Connection):
+    """Who has no place for a further ordered send doesn't read, whatever the lane waits for."""
+
+    def _must_pause(self) -> bool:
+        return super()._must_pause() or self.incoming.sends.is_full
+
+
+class HandlersWaitForAnswersToOthers(Connection):
+    """Calls made in handlers wait like any other for a place among the unanswered ones."""
+
+    def call(self, sid: int, payload: bytes, deadline: float | None, now: float, nested: bool = False) -> OutgoingCall:
+        return super().call(sid, payload, deadline, now)
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        pytest.param(Rules(handlers_lend=False), id="handlers that wait keep their permits"),
+        pytest.param(Rules(tells_of_permits=False), id="nobody is told of a free permit"),
+        *(
+            pytest.param(Rules(connection), id=connection.__name__)
+            for connection in (
+                ReaderWaitsForGate,
+                ReaderWaitsForParking,
+                ReaderWaitsForLane,
+                HandlersWaitForAnswersToOthers,
+            )
+        ),
+    ],
+)
+def test_a_broken_rule_is_found(rules: Rules) -> None:
+    """Each rule is needed: without it some seed stands still, and the simulation says so."""
+    with pytest.raises(Deadlock, match="waits for"):
+        for seed in range(400):
+            Simulation(seed, random_plan(seed), rules).run()
+
+
+def test_by_hand(capsys: pytest.CaptureFixture[str]) -> None:
+    """`python tests/simulation/flow.py` runs seeds, counts, and says at its end how many passed."""
+    assert flow.main(["--seeds", "2", "--first", "7"]) == 0
+    assert capsys.readouterr().out.endswith("\n2 passed, 0 failed\n")
+    assert Path(flow.__file__).name == "flow.py"
