@@ -56,7 +56,13 @@ class TestRoute(Route):
     __test__ = False
 
     def __init__(
-        self, name: str, *, ordered: bool = False, takes_permit: bool = True, has_handler: bool = True, mode: Mode = Mode.TASK
+        self,
+        name: str,
+        *,
+        ordered: bool = False,
+        takes_permit: bool = True,
+        has_handler: bool = True,
+        mode: Mode = Mode.TASK,
     ) -> None:
         self.name = name
         self.ordered = ordered
@@ -182,7 +188,9 @@ class Solo:
     def call(self, payload: bytes = b"", *, sid: int = ECHO, timeout: float | None = None) -> OutgoingCall:
         return self.connection.call(sid, payload, self._deadline(timeout), self.now)
 
-    def send(self, payload: bytes = b"", *, sid: int = ECHO, timeout: float | None = None) -> OutgoingSend | None:
+    def send(
+        self, payload: bytes = b"", *, sid: int = ECHO, timeout: float | None = None
+    ) -> OutgoingSend | None:
         return self.connection.send(sid, payload, self._deadline(timeout), self.now)
 
     def _deadline(self, timeout: float | None) -> float | None:
@@ -195,7 +203,9 @@ class Solo:
     def serve_timer(self) -> None:
         self.connection.handle_timer(self.now)
         deadline = self.connection.next_deadline()
-        assert deadline is None or deadline > self.now, "a timer that is due for ever would keep a driver busy"
+        assert deadline is None or deadline > self.now, (
+            "a timer that is due for ever would keep a driver busy"
+        )
 
     def assert_nothing_left(self) -> None:
         """The connection is closed, and holds nothing any more."""
@@ -237,7 +247,12 @@ def assert_closed_and_empty(connection: Connection) -> None:
     assert len(connection.outgoing.pending) == connection.outgoing.pending.owed == 0
     assert (connection.outgoing.waiting, connection.outgoing.deadlines) == (0, 0)
     incoming = connection.incoming
-    assert (incoming.running, incoming.unanswered, incoming.parking.calls, incoming.parking.bytes) == (0, 0, 0, 0)
+    assert (incoming.running, incoming.unanswered, incoming.parking.calls, incoming.parking.bytes) == (
+        0,
+        0,
+        0,
+        0,
+    )
     sends = incoming.sends
     assert (sends.running, sends.bytes, sends.lent, sends.waiting, sends.waiting_bytes) == (0, 0, 0, 0, 0)
     outbox = connection.outbox
@@ -310,7 +325,9 @@ class End:
         deadline = None if timeout is None else self.pair.now + timeout
         return self.connection.call(sid, payload, deadline, self.pair.now)
 
-    def send(self, sid: int = ECHO, payload: bytes = b"", timeout: float | None = None) -> OutgoingSend | None:
+    def send(
+        self, sid: int = ECHO, payload: bytes = b"", timeout: float | None = None
+    ) -> OutgoingSend | None:
         deadline = None if timeout is None else self.pair.now + timeout
         return self.connection.send(sid, payload, deadline, self.pair.now)
 
@@ -493,7 +510,9 @@ class Pair:
                 end.connection.handle_timer(self.now)
             self.run()
             following = self._next_deadline()
-            assert following is None or following > self.now, "a timer that is due for ever would keep a driver busy"
+            assert following is None or following > self.now, (
+                "a timer that is due for ever would keep a driver busy"
+            )
         self.now = until
 
     def _next_deadline(self) -> float | None:

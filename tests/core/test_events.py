@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import pytest
+from tests.core.harness import TestRoute
 
 from duologue.protocol.errors import CloseReason, ErrorKind, FailureKind
-from duologue.protocol.events import CallReceived, ErrorReported, EventsMissed, PeerClosed, RequestFailed, SendReceived
+from duologue.protocol.events import (
+    CallReceived,
+    ErrorReported,
+    EventsMissed,
+    PeerClosed,
+    RequestFailed,
+    SendReceived,
+)
 from duologue.protocol.pending import OutgoingCall
-from tests.core.harness import TestRoute
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from tests.core.harness import Solo, call_error_of, encode_body, error_frame, frame, only, response_frame
 
 from duologue.protocol.errors import (
     AnswerUnreadable,
@@ -22,7 +23,6 @@ from duologue.protocol.events import CallFailed, ResponseReceived
 from duologue.protocol.ids import ERROR_SID
 from duologue.protocol.limits import Limits
 from duologue.protocol.pending import OutgoingCall
-from tests.core.harness import Solo, call_error_of, encode_body, error_frame, frame, only, response_frame
 
 End = Callable[[Solo, OutgoingCall], "Executed | None"]
 """Ends a call. What the command says of `executed`, or None if an event says it."""
@@ -167,9 +167,15 @@ def test_a_hand_out_is_bounded(size: int) -> None:
     calls = [solo.call(bytes(size)) for _ in range(6)]
     solo.connection.data_to_send()
     solo.connection.transport_lost("reset", solo.now)
-    said = {event.call: event.error.executed for event in solo.connection.events() if isinstance(event, CallFailed)}
+    said = {
+        event.call: event.error.executed
+        for event in solo.connection.events()
+        if isinstance(event, CallFailed)
+    }
     handed_out = -(-256 * 1024 // (size + 24))
-    assert [said[call] for call in calls] == [Executed.UNKNOWN] * handed_out + [Executed.NO] * (6 - handed_out)
+    assert [said[call] for call in calls] == [Executed.UNKNOWN] * handed_out + [Executed.NO] * (
+        6 - handed_out
+    )
 
 
 # -- an answer -------------------------------------------------------------------------------------------
@@ -224,7 +230,9 @@ def test_an_error_frame_of_a_relay_that_waited_too_long() -> None:
     assert error.executed is Executed.UNKNOWN
 
 
-@pytest.mark.parametrize("payload", [b"\xff", encode_body({"Strange": {}}), b""], ids=["undecodable", "unknown", "empty"])
+@pytest.mark.parametrize(
+    "payload", [b"\xff", encode_body({"Strange": {}}), b""], ids=["undecodable", "unknown", "empty"]
+)
 def test_an_error_frame_that_can_not_be_understood(payload: bytes) -> None:
     """The call ends at once, with an error of kind `Unreadable`: unknown."""
     solo = Solo()

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.core.harness import decode_body, encode_body
 
 from duologue.protocol.errors import CallTimeout, ErrorKind, Executed, FailureKind, RemoteError
 from duologue.protocol.failures import WIRE_KINDS, call_error, connection_error_body, error_body, read_error
-from tests.core.harness import decode_body, encode_body
 
 
 def id_of(number: int) -> dict[str, Any]:
@@ -57,7 +57,17 @@ def test_every_failure_has_a_kind_on_the_wire(kind: FailureKind) -> None:
         (b'{"Unreadable":{}}', "Unreadable"),
         (encode_body({"x" * 2**20: 1}), "x" * 1024),
     ],
-    ids=["empty", "no JSON", "number", "list", "no kind", "two kinds", "unknown kind", "never on the wire", "1 MiB"],
+    ids=[
+        "empty",
+        "no JSON",
+        "number",
+        "list",
+        "no kind",
+        "two kinds",
+        "unknown kind",
+        "never on the wire",
+        "1 MiB",
+    ],
 )
 @pytest.mark.fault(36)
 def test_bodies_that_can_not_be_understood(payload: bytes, text: str) -> None:

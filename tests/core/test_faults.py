@@ -12,6 +12,30 @@ import tracemalloc
 import weakref
 
 import pytest
+from tests.core.harness import (
+    ECHO,
+    FREE,
+    SLOW,
+    UNKNOWN,
+    Ask,
+    End,
+    Pair,
+    Solo,
+    Steps,
+    call_error_of,
+    call_frame,
+    decode_body,
+    encode_body,
+    error_frame,
+    error_kind,
+    frame,
+    names,
+    only,
+    requests,
+    response_frame,
+    send_frame,
+    split_frames,
+)
 
 from duologue.protocol.budget import CallBudget
 from duologue.protocol.connection import ErrorBodies
@@ -37,30 +61,6 @@ from duologue.protocol.events import (
 from duologue.protocol.ids import ERROR_SID, RESPONSE_SID
 from duologue.protocol.lifecycle import Phase
 from duologue.protocol.limits import Limits
-from tests.core.harness import (
-    ECHO,
-    FREE,
-    SLOW,
-    UNKNOWN,
-    Ask,
-    End,
-    Pair,
-    Solo,
-    Steps,
-    call_error_of,
-    call_frame,
-    decode_body,
-    encode_body,
-    error_frame,
-    error_kind,
-    frame,
-    names,
-    only,
-    requests,
-    response_frame,
-    send_frame,
-    split_frames,
-)
 
 MAX = Limits().max_frame
 
@@ -139,7 +139,13 @@ def test_the_same_bytes_in_other_pieces(size: int) -> None:
     """A stream byte by byte, or all at once: the same events in the same order, a protocol error at its end included."""
     stream = b"".join(
         (
-            *(call_frame(1, b"one"), send_frame(b"two"), response_frame(1, b"three"), error_frame(2), response_frame(9)),
+            *(
+                call_frame(1, b"one"),
+                send_frame(b"two"),
+                response_frame(1, b"three"),
+                error_frame(2),
+                response_frame(9),
+            ),
             *(error_frame(0), call_frame(3, sid=UNKNOWN), send_frame(sid=UNKNOWN), call_frame(1, b"again")),
         )
     )
@@ -150,7 +156,10 @@ def test_the_same_bytes_in_other_pieces(size: int) -> None:
         solo.call()
         solo.sent()
         pieces = (stream[start : start + piece] for start in range(0, len(stream), piece))
-        return [repr(event) if isinstance(event, IncomingRequest) else type(event).__name__ for event in solo.feed(*pieces)]
+        return [
+            repr(event) if isinstance(event, IncomingRequest) else type(event).__name__
+            for event in solo.feed(*pieces)
+        ]
 
     assert events(size) == events(len(stream))
     assert "RequestCancelled" in events(size)
@@ -226,7 +235,9 @@ def test_garbage(seed: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"GET / HTTP/1.1\r\nHost: secret\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03secret"], ids=["HTTP", "TLS"]
+    "data",
+    [b"GET / HTTP/1.1\r\nHost: secret\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03secret"],
+    ids=["HTTP", "TLS"],
 )
 @pytest.mark.fault(10)
 def test_another_protocol(data: bytes) -> None:
@@ -334,9 +345,13 @@ def test_too_many_answers_to_calls_that_never_were(stray: bytes) -> None:
 @pytest.mark.parametrize(
     ("first", "second", "event"),
     [
-        pytest.param(response_frame(1, b"1"), response_frame(1, b"2"), "ResponseReceived", marks=pytest.mark.fault(16)),
+        pytest.param(
+            response_frame(1, b"1"), response_frame(1, b"2"), "ResponseReceived", marks=pytest.mark.fault(16)
+        ),
         pytest.param(error_frame(1), response_frame(1, b"2"), "CallFailed", marks=pytest.mark.fault(17)),
-        pytest.param(response_frame(1, b"1"), error_frame(1), "ResponseReceived", marks=pytest.mark.fault(17)),
+        pytest.param(
+            response_frame(1, b"1"), error_frame(1), "ResponseReceived", marks=pytest.mark.fault(17)
+        ),
     ],
     ids=["two responses", "error, response", "response, error"],
 )
@@ -687,7 +702,9 @@ def test_a_caller_that_is_cancelled(sent: bool) -> None:
     assert solo.wait(100) == []
 
 
-@pytest.mark.parametrize("error", [ValueError("x"), ExceptionGroup("x", [ValueError("y")]), KeyboardInterrupt(), SystemExit(1)])
+@pytest.mark.parametrize(
+    "error", [ValueError("x"), ExceptionGroup("x", [ValueError("y")]), KeyboardInterrupt(), SystemExit(1)]
+)
 @pytest.mark.fault(59)
 def test_a_handler_that_raises(error: BaseException) -> None:
     """Whatever a handler raises: the caller gets InternalServerError without a word of it, and the connection serves on."""
@@ -753,9 +770,13 @@ def test_a_scan_of_service_ids() -> None:
     """Every id that nobody serves here gets the same answer, but for the ids in it; no permit is touched."""
     solo = Solo()
     events = solo.feed(*(call_frame(cid, sid=2**cid) for cid in range(20, 60)))
-    assert {event.kind for event in events if isinstance(event, RequestFailed)} == {FailureKind.UNKNOWN_SERVICE}
+    assert {event.kind for event in events if isinstance(event, RequestFailed)} == {
+        FailureKind.UNKNOWN_SERVICE
+    }
     bodies = [decode_body(payload)["UnknownService"] for _, _, payload in solo.sent()]
-    assert [(body["sid"]["inner"]["id"], body["cid"]["inner"]["id"]) for body in bodies] == [(2**n, n) for n in range(20, 60)]
+    assert [(body["sid"]["inner"]["id"], body["cid"]["inner"]["id"]) for body in bodies] == [
+        (2**n, n) for n in range(20, 60)
+    ]
     assert solo.budget.in_use == 0
 
 

@@ -8,14 +8,19 @@ import tracemalloc
 from collections.abc import Iterator
 
 import pytest
+from tests.core.harness import call_frame, frame
 
 from duologue.protocol.errors import FrameTooLarge, ProtocolError
 from duologue.protocol.frames import HEADER_SIZE, LENGTH_PREFIXED, Frame, FrameDecoder
-from tests.core.harness import call_frame, frame
 
 MAX = 1000
 
-FRAMES: list[Frame] = [(5, 1, b"a" * 10), (6, 0, b""), (7, 2**64 - 1, b"b" * 50), (2**64 - 1, 3, b"c" * (MAX - HEADER_SIZE))]
+FRAMES: list[Frame] = [
+    (5, 1, b"a" * 10),
+    (6, 0, b""),
+    (7, 2**64 - 1, b"b" * 50),
+    (2**64 - 1, 3, b"c" * (MAX - HEADER_SIZE)),
+]
 STREAM = b"".join(frame(*each) for each in FRAMES)
 
 
@@ -48,7 +53,7 @@ def test_pieces_of_one_size(size: int) -> None:
     assert (taker.is_inside_frame, taker.buffered) == (False, 0)
 
 
-@pytest.mark.parametrize("first", range(0, 135))
+@pytest.mark.parametrize("first", range(135))
 def test_two_pieces(first: int) -> None:
     """One cut at any place in the first frames: the same frames."""
     assert fed(iter((STREAM[:first], STREAM[first:])), decoder()) == FRAMES
@@ -102,7 +107,7 @@ def test_one_piece_may_end_a_frame_and_begin_the_next() -> None:
     memory = bytearray(stream[30:75])
     taker.feed(memoryview(memory))
     memory[:] = bytes(len(memory))
-    assert [each for each in taker.frames()] == [(0x1111, 1, b"x" * 20), (0x1111, 2, b"y")]
+    assert list(taker.frames()) == [(0x1111, 1, b"x" * 20), (0x1111, 2, b"y")]
     taker.feed(memoryview(stream)[75:])
     assert [payload for _, _, payload in taker.frames()] == [b"z" * 9]
 
@@ -231,5 +236,7 @@ def test_the_work_for_a_dribbled_frame_is_linear() -> None:
 
 def test_the_header_is_24_bytes_little_endian() -> None:
     """Length of the whole frame, service id, connection id, then the payload."""
-    assert LENGTH_PREFIXED.header(0x0102030405060708, 9, 3) == bytes.fromhex("1b00000000000000 0807060504030201 0900000000000000")
+    assert LENGTH_PREFIXED.header(0x0102030405060708, 9, 3) == bytes.fromhex(
+        "1b00000000000000 0807060504030201 0900000000000000"
+    )
     assert LENGTH_PREFIXED.overhead == HEADER_SIZE == 24

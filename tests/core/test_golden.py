@@ -8,14 +8,21 @@ from typing import Any
 
 import cbor2
 import pytest
+from tests.core.harness import Solo, TestRoute
 
 from duologue.protocol.connection import ErrorBodies
 from duologue.protocol.errors import DecodeError, ErrorKind, FailureKind, RemoteError
-from duologue.protocol.events import CallFailed, CallReceived, ErrorReported, Event, ResponseReceived, SendReceived
+from duologue.protocol.events import (
+    CallFailed,
+    CallReceived,
+    ErrorReported,
+    Event,
+    ResponseReceived,
+    SendReceived,
+)
 from duologue.protocol.failures import connection_error_body, read_error
-from duologue.protocol.frames import LENGTH_PREFIXED
+from duologue.protocol.frames import LENGTH_PREFIXED, Frame
 from duologue.protocol.ids import ERROR_SID, RESPONSE_SID
-from tests.core.harness import Solo, TestRoute
 
 VECTORS = json.loads(Path(__file__).parents[1].joinpath("vectors", "base_frames.json").read_text())
 ADD = 0x6440CFD17C374646
@@ -61,7 +68,9 @@ def solo() -> Solo:
 @every_frame
 def test_headers_are_written_as_the_original_does(vector: Vector) -> None:
     """Header and payload together are the golden bytes."""
-    assert LENGTH_PREFIXED.header(vector.sid, vector.cid, len(vector.payload)) + vector.payload == vector.frame
+    assert (
+        LENGTH_PREFIXED.header(vector.sid, vector.cid, len(vector.payload)) + vector.payload == vector.frame
+    )
 
 
 @every_frame
@@ -69,7 +78,7 @@ def test_headers_are_written_as_the_original_does(vector: Vector) -> None:
 def test_frames_are_read_as_the_original_means_them(vector: Vector, piece: int) -> None:
     """Service id, connection id and payload come out, whole or in pieces."""
     decoder = LENGTH_PREFIXED.decoder(1000)
-    frames = []
+    frames: list[Frame] = []
     for start in range(0, len(vector.frame), piece):
         decoder.feed(vector.frame[start : start + piece])
         frames += decoder.frames()
@@ -141,7 +150,9 @@ def test_an_internal_error_is_read_without_a_service_id() -> None:
 def test_an_internal_error_names_the_call() -> None:
     """Ours says the service id as well; it has the shape of the golden one."""
     connection = solo()
-    connection.connection.fail(connection.deliver(by_what("call Add").frame), FailureKind.HANDLER_FAILED, connection.now)
+    connection.connection.fail(
+        connection.deliver(by_what("call Add").frame), FailureKind.HANDLER_FAILED, connection.now
+    )
     ((sid, cid, payload),) = connection.sent()
     assert (sid, cid) == (ERROR_SID, 1)
     golden = cbor2.loads(by_what("error InternalServerError").payload)

@@ -3,13 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
-from duologue.protocol.budget import CallBudget
-from duologue.protocol.errors import FailureKind
-from duologue.protocol.events import IncomingRequest, RequestFailed
-from duologue.protocol.ids import CONTROL_SIDS, RESPONSE_SID
-from duologue.protocol.limits import Limits
-from duologue.protocol.lifecycle import Phase
 from tests.core.harness import (
     ECHO,
     FREE,
@@ -26,6 +19,13 @@ from tests.core.harness import (
     response_frame,
     send_frame,
 )
+
+from duologue.protocol.budget import CallBudget
+from duologue.protocol.errors import FailureKind
+from duologue.protocol.events import IncomingRequest, RequestFailed
+from duologue.protocol.ids import CONTROL_SIDS, RESPONSE_SID
+from duologue.protocol.lifecycle import Phase
+from duologue.protocol.limits import Limits
 
 ONE = Limits(calls=1)
 GATED = Limits(outbox_high=100, outbox_low=40)
@@ -230,7 +230,9 @@ def test_calls_over_the_parking(owed: bool) -> None:
     refused = [event.cid for event in events if isinstance(event, RequestFailed)]
     assert refused == ([4, 5] if owed else [])
     sent = solo.sent()
-    assert [(frame[1], error_kind(frame)) for frame in sent] == [(cid, "InternalServerError") for cid in refused]
+    assert [(frame[1], error_kind(frame)) for frame in sent] == [
+        (cid, "InternalServerError") for cid in refused
+    ]
     assert solo.connection.buffered == (0 if owed else 2 * 24)
 
 
@@ -355,7 +357,9 @@ def test_ordered_requests_run_one_after_another() -> None:
 def test_an_ordered_call_waits_for_its_permit_like_any_other() -> None:
     """It has the turn, and stands at the end of the queue for permits."""
     solo = Solo(ONE)
-    running, *_ = requests(solo.feed(call_frame(1), call_frame(2), call_frame(3, sid=ORDERED), call_frame(4, sid=ORDERED)))
+    running, *_ = requests(
+        solo.feed(call_frame(1), call_frame(2), call_frame(3, sid=ORDERED), call_frame(4, sid=ORDERED))
+    )
     order = []
     for _ in range(4):
         order.append(running.cid)
@@ -425,7 +429,7 @@ def test_a_lane_that_waits_for_the_remote_does_not_stop_the_reading() -> None:
 
 def test_a_lane_that_waits_for_the_remote_in_vain() -> None:
     """Nothing of the remote's is awaited any more: then a full lane stops the reading, and nothing is lost."""
-    solo, running = waiting_lane()
+    solo, _ = waiting_lane()
     solo.feed(response_frame(1))
     assert not solo.connection.wants_read
     assert solo.feed(send_frame(b"3", sid=ORDERED)) == []
@@ -470,16 +474,17 @@ def test_a_gated_lane_waits_for_the_remote() -> None:
     assert names(solo.feed(send_frame(b"2", sid=ORDERED))) == ["RequestFailed"]
 
 
-def test_a_cancel_makes_reading_go_on() -> None:
-    """The place of a call that was cancelled went to one that waited: now something is owed, so reading may go on."""
-    solo = Solo(Limits(calls=1, parked=1, owed=1, outbox_high=100, outbox_low=10))
-    first = solo.call(bytes(100))
-    second = solo.call()
-    solo.feed(call_frame(1), call_frame(2), call_frame(3))
-    assert solo.connection.wants_read
+def test_a_cancel_does_not_disturb_a_pause() -> None:
+    """Whoever gave up waits for nothing any more: what stops the reading stops it still."""
+    solo = Solo(Limits(sends=1, outbox_high=100, outbox_low=10))
+    running = solo.deliver(send_frame(b"1"))
+    solo.feed(send_frame(b"2"))
+    first, second = solo.call(bytes(100)), solo.call()
     solo.connection.cancel(first, solo.now)
-    assert second.id == 2
-    assert solo.connection.wants_read
+    assert second.id == 2, "it had waited for the room"
+    assert not solo.connection.wants_read
+    solo.connection.done(running, solo.now)
+    assert requests(solo.connection.events())[0].payload == b"2"
 
 
 def test_who_was_refused_does_not_stand_in_the_line() -> None:
@@ -575,7 +580,10 @@ def test_waits_within_waits(data: bytes) -> None:
     """A handler that waits for several answers at once lends one permit, and has it back with the last of them."""
     solo = Solo()
     request = solo.deliver(data)
-    lent = lambda: solo.budget.lent + solo.connection.incoming.sends.lent  # noqa: E731
+
+    def lent() -> int:
+        return solo.budget.lent + solo.connection.incoming.sends.lent
+
     for waits in (1, 2, 3):
         assert solo.connection.lend(request, solo.now)
         assert (request.waits, lent()) == (waits, 1)

@@ -77,7 +77,9 @@ def test_limits_do_not_change() -> None:
 def test_unlimited_bounds_nothing_that_can_go_without() -> None:
     """Whatever is still bounded there is a time for which waiting has no use, or a depth that would crash the process."""
     bounded = {
-        field.name for field in fields(Limits) if getattr(Limits.UNLIMITED, field.name) == getattr(Limits(), field.name)
+        field.name
+        for field in fields(Limits)
+        if getattr(Limits.UNLIMITED, field.name) == getattr(Limits(), field.name)
     }
     assert bounded == {
         *("outbox_high", "outbox_low", "sends_policy", "handshake_timeout", "eof_grace", "discard_timeout"),

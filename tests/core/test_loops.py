@@ -6,6 +6,7 @@ import tracemalloc
 from collections.abc import Callable
 
 import pytest
+from tests.core.harness import ECHO, START, UNKNOWN, call_frame, frame, response_frame, standard_routes
 
 from duologue.protocol.budget import CallBudget
 from duologue.protocol.connection import Connection, ErrorBodies
@@ -13,7 +14,6 @@ from duologue.protocol.errors import FailureKind
 from duologue.protocol.events import IncomingRequest, RequestCancelled
 from duologue.protocol.ids import ERROR_SID
 from duologue.protocol.limits import Limits
-from tests.core.harness import ECHO, START, UNKNOWN, call_frame, frame, response_frame, standard_routes
 
 MANY = 100_000
 LIMITS = Limits(calls=2, owed=2, given_up=1.0, max_frame=500)
@@ -166,4 +166,6 @@ def test_memory_does_not_grow(step: Step) -> None:
     loop.run(step, 2000)
     after, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert after - before < 16 * 1024, "no more than ended timers that wait to be swept; 2,000 of anything would be more"
+    assert after - before < 16 * 1024, (
+        "no more than ended timers that wait to be swept; 2,000 of anything would be more"
+    )

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 
 import pytest
+from tests.core.harness import ECHO, Solo, call_error_of, error_frame, names, only, response_frame
 
 from duologue.protocol.errors import CallTimeout, Executed, FrameTooLarge, Overloaded, SendTimeout
 from duologue.protocol.events import CallFailed, ResponseReceived, SendAccepted, SendFailed
 from duologue.protocol.ids import CONTROL_SIDS
 from duologue.protocol.limits import Limits
 from duologue.protocol.pending import OutgoingCall
-from tests.core.harness import ECHO, Solo, call_error_of, error_frame, names, only, response_frame
 
 NARROW = Limits(outbox_high=100, outbox_low=40)
 """The outbox is full with two frames of 50 bytes, and has room again with one that is smaller."""
@@ -131,7 +131,10 @@ def test_requests_wait_at_the_mark_and_go_on_under_the_other() -> None:
     solo.connection.data_sent(solo.now, 41)
     assert solo.connection.events() == []
     solo.connection.data_sent(solo.now, 40)
-    assert [event.send for event in solo.connection.events() if isinstance(event, SendAccepted)] == [first, third]
+    assert [event.send for event in solo.connection.events() if isinstance(event, SendAccepted)] == [
+        first,
+        third,
+    ]
     assert call.id == 1
     assert solo.connection.outgoing.waiting == 0
 
@@ -344,7 +347,10 @@ def test_executed_is_known_across_the_wrap() -> None:
     solo.sent()
     stayed = solo.call(timeout=1)
     events = [event for event in solo.wait(1) if isinstance(event, CallFailed)]
-    assert [(event.call, event.error.executed) for event in events] == [(left, Executed.UNKNOWN), (stayed, Executed.NO)]
+    assert [(event.call, event.error.executed) for event in events] == [
+        (left, Executed.UNKNOWN),
+        (stayed, Executed.NO),
+    ]
     assert solo.sent() == []
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from tests.core.harness import ECHO, TestRoute
 
 from duologue.protocol.budget import SendBudget
 from duologue.protocol.events import CallReceived, SendReceived
 from duologue.protocol.limits import Limits
 from duologue.protocol.parking import Parking
-from tests.core.harness import ECHO, TestRoute
 
 ROUTE = TestRoute("test::Echo")
 
@@ -86,7 +86,13 @@ def test_messages_in_the_lane_are_counted_by_the_send_budget() -> None:
     """One-way messages can't be refused, so they have a bound that stops reading instead."""
     park, sends = parking(parked=1, sends=1)
     park.line_up(send())
-    assert (park.calls, park.is_full, sends.waiting, sends.waiting_bytes, sends.is_full) == (0, False, 1, 30, True)
+    assert (park.calls, park.is_full, sends.waiting, sends.waiting_bytes, sends.is_full) == (
+        0,
+        False,
+        1,
+        30,
+        True,
+    )
     park.next_turn(gated=False)
     assert (sends.waiting, sends.waiting_bytes, sends.is_full) == (0, 0, False)
 

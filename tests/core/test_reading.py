@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from tests.core.harness import call_frame
+
 from duologue.protocol.frames import LENGTH_PREFIXED
 from duologue.protocol.reading import Reading
-from tests.core.harness import call_frame
 
 FIRST, SECOND = call_frame(1, b"x" * 10), call_frame(2, b"y" * 10)
 
@@ -77,7 +78,12 @@ def test_stop_ends_everything() -> None:
     target.pause()
     target.eof_waits = True
     target.stop()
-    assert (target.is_paused, target.eof_seen, target.next_deadline(), target.decoder.buffered) == (False, True, None, 0)
+    assert (target.is_paused, target.eof_seen, target.next_deadline(), target.decoder.buffered) == (
+        False,
+        True,
+        None,
+        0,
+    )
 
 
 def test_stop_does_not_invent_an_end_of_stream() -> None:

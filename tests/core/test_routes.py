@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from tests.core.harness import TestRoute
 
 from duologue.protocol.errors import FailureKind
 from duologue.protocol.routes import Mode, RequestFault, Route
-from tests.core.harness import TestRoute
 
 
 def test_what_a_route_is_by_default() -> None:

@@ -8,24 +8,6 @@ from __future__ import annotations
 import tracemalloc
 
 import pytest
-
-from duologue.protocol.budget import CallBudget
-from duologue.protocol.errors import (
-    CallTimeout,
-    CloseReason,
-    ConnectionLost,
-    ErrorKind,
-    Executed,
-    FailureKind,
-    FrameTooLarge,
-    Overloaded,
-    RemoteError,
-)
-from duologue.protocol.events import CallFailed, IncomingRequest, PeerClosed, RequestCancelled
-from duologue.protocol.frames import HEADER_SIZE
-from duologue.protocol.ids import ERROR_SID, RESPONSE_SID
-from duologue.protocol.lifecycle import Phase
-from duologue.protocol.limits import Limits
 from tests.core.harness import (
     ECHO,
     FREE,
@@ -45,6 +27,24 @@ from tests.core.harness import (
     send_frame,
 )
 
+from duologue.protocol.budget import CallBudget
+from duologue.protocol.errors import (
+    CallTimeout,
+    CloseReason,
+    ConnectionLost,
+    ErrorKind,
+    Executed,
+    FailureKind,
+    FrameTooLarge,
+    Overloaded,
+    RemoteError,
+)
+from duologue.protocol.events import CallFailed, IncomingRequest, PeerClosed, RequestCancelled
+from duologue.protocol.frames import HEADER_SIZE
+from duologue.protocol.ids import ERROR_SID, RESPONSE_SID
+from duologue.protocol.lifecycle import Phase
+from duologue.protocol.limits import Limits
+
 
 @pytest.mark.parametrize("data", [bytes(24), frame(5, 1, bytes(2**20))[:8]], ids=["too short", "too large"])
 def test_weak_point_01_no_zombie_after_a_codec_error(data: bytes) -> None:
@@ -63,7 +63,9 @@ def test_weak_point_01_no_zombie_after_a_codec_error(data: bytes) -> None:
     pair.assert_nothing_left()
 
 
-@pytest.mark.parametrize("kind", [FailureKind.DESERIALIZE, FailureKind.HANDLER_FAILED, FailureKind.NO_HANDLER])
+@pytest.mark.parametrize(
+    "kind", [FailureKind.DESERIALIZE, FailureKind.HANDLER_FAILED, FailureKind.NO_HANDLER]
+)
 def test_weak_point_02_failed_calls_give_their_permits_back(kind: FailureKind) -> None:
     """As many failed calls as there are permits, and once more: the next call still runs."""
     solo = Solo(Limits(calls=3))

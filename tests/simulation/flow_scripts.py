@@ -121,14 +121,14 @@ def random_links(rng: Random) -> Links:
 
 def random_limits(rng: Random) -> Limits:
     """Limits so tiny that each of them is hit, and no timeout at all: nothing may depend on one."""
-    high = rng.randint(200, 5000)
+    high = int(2 ** rng.uniform(7.7, 12.3))  # 200 to 5,000
     return Limits(
         max_frame=MAX_FRAME,
-        calls=rng.randint(1, 4),
+        calls=rng.choice((1, 1, 2, 4)),
         lent=rng.choice((1, 2, 5, 1024, 1024)),
-        parked=rng.randint(1, 5),
+        parked=rng.choice((1, 1, 2, 5)),
         parked_bytes=rng.choice((300, 3000, 8 * MIB)),
-        sends=rng.randint(1, 5),
+        sends=rng.choice((1, 1, 2, 5)),
         sends_bytes=rng.choice((300, 3000, 4 * MIB)),
         sends_policy="drop" if rng.random() < 0.1 else "pause",
         owed=rng.randint(1, 6),
@@ -157,7 +157,7 @@ class Forest:
         self._sends = rng.choice((0.1, 0.4, 0.9))
         self._ordered = rng.choice((0.0, 0.0, 0.2, 0.6))
         self._back = rng.choice((0.0, 0.5, 1.0))
-        self._large = rng.choice((0.0, 0.1, 0.3))
+        self._large = rng.choice((0.0, 0.1, 0.5))
         self._faults = rng.choice((0.0, 0.0, 0.1))
 
     @property

@@ -6,7 +6,7 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +202,25 @@ def test_ordered_handlers_that_call_back(seed: int) -> None:
     for end in simulation.ends:
         assert len(ordered(scripts, end.started)) == 20
         assert ordered(scripts, end.started) == ordered(scripts, end.other.requested)
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        pytest.param(lambda _: [Compute(5)], id="that run for a while"),
+        pytest.param(lambda scripts: [Ask((scripts.call(2),))], id="that wait for another connection"),
+    ],
+)
+@pytest.mark.parametrize("service", [Service.PLAIN, Service.ORDERED])
+@pytest.mark.fault(38)
+def test_a_flood_of_sends_loses_nothing(service: Service, steps: Callable[[Scripts], list[Compute | Ask]]) -> None:
+    """A flood of sends to handlers that don't need their sender: reading pauses, and all of them run."""
+    scripts = Scripts()
+    links = Links(3, ((0, 1), (1, 2)))
+    roots = [scripts.send(0, *steps(scripts), service=service, size=90) for _ in range(40)]
+    counts = simulate(scripts, roots, links, link=64, sends=2, outbox_high=200, outbox_low=50).run().counts
+    assert counts["sends delivered"] == 40
+    assert counts["failed: Dropped"] == 0
 
 
 @pytest.mark.parametrize("seed", range(5))

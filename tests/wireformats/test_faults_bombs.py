@@ -49,9 +49,8 @@ def test_row_26_depth_bomb(wireformat: WireFormat, type_: Any) -> None:
         payload = opener * (MIB // len(opener))
         decode = swallow(wireformat, type_, payload)
         assert takes_at_most(0.1, decode)
-        assert (
-            peak_bytes(decode) < 16 * MIB
-        )  # a few copies of the payload, and no object for each of its bytes
+        # A few copies of the payload, and no object for each of its bytes.
+        assert peak_bytes(decode) < 16 * MIB
         assert refusal(wireformat, type_, payload)
 
 

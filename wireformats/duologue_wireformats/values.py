@@ -105,6 +105,9 @@ class ValueChecks:
             raise
 
     def _check_object(self, value: Any, room: int) -> None:
+        if isinstance(value, enum.Enum):
+            self._check(value.value, room)
+            return
         names = _field_names(type(value))
         if names is None:
             _check_single(value)
