@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import sys
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import (
+    TYPE_CHECKING,
     Any,
     ClassVar,
     Generic,
+    Self,
     TypeVar,
     cast,
     dataclass_transform,
@@ -101,6 +103,12 @@ class Message(msgspec.Struct, Generic[R_co], metaclass=MessageMeta, frozen=True)
     """
 
     __duologue_newtype__: ClassVar[bool]
+
+    if TYPE_CHECKING:
+
+        @classmethod
+        def __handled_by__(cls, function: Callable[[Self], R_co], /) -> None:
+            """Not there when it runs: by it type checkers see which functions can be handlers of the message."""
 
 
 def shape_of(message_class: type[Message[Any]]) -> Shape:

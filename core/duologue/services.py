@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import Any, TypeVar, cast, overload
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol, TypeVar, cast, overload
 from weakref import WeakValueDictionary
 
 from duologue.context import Context
 from duologue.errors import RegistrationError, ServiceIdError
 from duologue.handler_routes import NoHandlerRoute, handler_route
 from duologue.handlers import Handler, read_handler
-from duologue.messages import Message
 from duologue.namespace import MessageType, Namespace, is_message_class
 from duologue.protocol.routes import Route, Router
 from duologue.service_ids import hex_id
 from duologue.wireformat import WireFormat
 
 F = TypeVar("F", bound=Callable[..., Any])
-M = TypeVar("M", bound=Message[Any])
+M = TypeVar("M")
+M_co = TypeVar("M_co", covariant=True)
+R = TypeVar("R")
+R_contra = TypeVar("R_contra", contravariant=True)
+
+
+class MessageClass(Protocol[M_co, R_contra]):
+    """For type checkers: the class of the messages `M`, which takes `R` for an answer, or what is derived from it."""
+
+    def __handled_by__(self, function: Callable[[M_co], R_contra], /) -> None:
+        """Declared by `Message`, and never called."""
 
 
 class ServiceMap(ABC):
@@ -61,8 +70,11 @@ class Services(ServiceMap):
     @overload
     def handler(
         self,
-        message: type[M],
-        function: Callable[[M], Any] | Callable[[M, Context], Any],
+        message: MessageClass[M, R],
+        function: Callable[[M], Awaitable[R]]
+        | Callable[[M, Context], Awaitable[R]]
+        | Callable[[M], R]
+        | Callable[[M, Context], R],
         /,
         *,
         ordered: bool = False,
@@ -78,7 +90,7 @@ class Services(ServiceMap):
         its own, a `def` in a worker thread, or in place with `inline=True`, where it must not block. `ordered=True`:
         one after another with the other ordered handlers of the connection, in the order of arrival.
 
-        The decorator reads message and answer from the annotations; type checkers see that the call form's function takes the message.
+        The decorator reads message and answer from the annotations; the call form is checked by type checkers too.
         Raises `RegistrationError` if the function can't handle the message, `ServiceIdError` if it has a handler.
         """
         if function is not None:

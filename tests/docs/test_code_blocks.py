@@ -19,6 +19,8 @@ from typing import Any
 import anyio
 import pytest
 
+from duologue import plugins
+
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SECONDS = 30
@@ -88,6 +90,9 @@ def test_the_examples_run(page: Path, backend: str, monkeypatch: pytest.MonkeyPa
     """All examples of a page, one after another, do what the page says."""
     module = ModuleType(f"examples_of_{page.stem}")
     monkeypatch.setitem(sys.modules, module.__name__, module)
+    # What the examples register must be gone when the page is run again.
+    for name, registry in (("_adapters", plugins.adapter_registry()), ("_wireformats", plugins.wireformat_registry())):
+        monkeypatch.setattr(plugins, name, registry)
     for block in blocks_of(page):
         if block.runs:
             run(on_backend(block, backend), module, backend)

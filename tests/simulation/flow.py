@@ -21,11 +21,6 @@ if not __package__:
     # Run as a file: Python put its folder on the path. What is needed there is the folder that holds `tests`.
     sys.path[0] = str(Path(__file__).resolve().parent.parent.parent)
 
-from duologue.protocol.budget import CallBudget
-from duologue.protocol.connection import Connection
-from duologue.protocol.errors import CallError, DuologueError
-from duologue.protocol.events import IncomingRequest
-from duologue.protocol.limits import Limits
 from tests.simulation.flow_checks import check_end, check_finished, describe_deadlock
 from tests.simulation.flow_ends import (
     ROUTES,
@@ -37,7 +32,6 @@ from tests.simulation.flow_ends import (
     Running,
     Steps,
     Task,
-    Waiter,
     error_bodies,
     number_of,
 )
@@ -51,6 +45,12 @@ from tests.simulation.flow_scripts import (
     random_limits,
     random_links,
 )
+
+from duologue.protocol.budget import CallBudget
+from duologue.protocol.connection import Connection
+from duologue.protocol.errors import CallError, DuologueError
+from duologue.protocol.events import IncomingRequest
+from duologue.protocol.limits import Limits
 
 
 class Deadlock(Exception):
@@ -199,8 +199,8 @@ class Simulation:
                 reads.append(end)
             if end.is_scheduled:
                 drives.append(end)
-        kinds = zip(self.plan.weights, _KINDS, (writes, reads, drives, self.ready), strict=True)
-        return [one for one in kinds if one[2]]
+        things: tuple[Sequence[End | Task], ...] = (writes, reads, drives, self.ready)
+        return [one for one in zip(self.plan.weights, _KINDS, things, strict=True) if one[2]]
 
     def _move(self, kind: str, end: End) -> None:
         if kind != "write":
@@ -260,7 +260,12 @@ class Simulation:
                     case Ask((call,)):
                         yield from self._ask(call, running)
                     case Ask(calls):
-                        tasks = [self._add_task(f"{running.end} handles {script}, beside", self._ask(call, running)) for call in calls]
+                        tasks = [
+                            self._add_task(
+                                f"{running.end} handles {script}, beside", self._ask(call, running)
+                            )
+                            for call in calls
+                        ]
                         for task in tasks:
                             yield task.ended
                     case Tell(send):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from tests.simulation.flow_ends import End, Task
+
 from duologue.protocol.budget import CallBudget
 from duologue.protocol.incoming import REFUSAL_SIZE
 from duologue.protocol.outbox import HAND_OUT
 from duologue.protocol.outgoing import NESTED_SHARE
-from tests.simulation.flow_ends import End, Task
 
 
 def check_end(end: End, budget: tuple[CallBudget, list[End]], largest: int) -> None:
@@ -35,7 +36,9 @@ def check_slots(end: End) -> None:
     incoming, held, limits = end.connection.incoming, end.held, end.limits
     sends = incoming.sends
     assert (sends.running, sends.bytes, sends.lent) == (held.slots, held.slots_bytes, held.slots_lent)
-    assert held.slots + held.slots_lent <= limits.sends + limits.lent + 1  # whoever has the turn starts in any case
+    assert (
+        held.slots + held.slots_lent <= limits.sends + limits.lent + 1
+    )  # whoever has the turn starts in any case
     assert incoming.running == len(end.running)
     if end.connection.reason is None:
         assert incoming.unanswered == held.calls + incoming.parking.calls
@@ -77,13 +80,18 @@ def check_finished(end: End) -> None:
     assert not end.pipe
     assert not end.unsent
     counts = end.other.counts
-    assert counts["sends delivered"] + counts["sends failed unstarted"] == end.counts["sends"], "a send is lost"
+    assert counts["sends delivered"] + counts["sends failed unstarted"] == end.counts["sends"], (
+        "a send is lost"
+    )
 
 
 def describe_deadlock(ends: list[End], tasks: list[Task]) -> str:
     """Who waits for what."""
     lines = ["nothing can move"]
-    lines += [f"  {task.name} waits for {task.waiter.what if task.waiter is not None else 'nothing'}" for task in tasks]
+    lines += [
+        f"  {task.name} waits for {task.waiter.what if task.waiter is not None else 'nothing'}"
+        for task in tasks
+    ]
     return "\n".join(lines + [_describe(end) for end in ends])
 
 
@@ -102,7 +110,9 @@ def _describe(end: End) -> str:
     flags = [
         "" if connection.wants_read else "READING PAUSED",
         "" if outbox.gated_since is None else "GATED",
-        "" if parking.turn is None else f"turn: {parking.turn!r}, waits {parking.turn.waits}, delivered {parking.turn.is_delivered}",
+        ""
+        if parking.turn is None
+        else f"turn: {parking.turn!r}, waits {parking.turn.waits}, delivered {parking.turn.is_delivered}",
         "closed: {connection.reason}" if connection.reason is not None else "",
     ]
     return "\n    ".join([f"  end {end} to node {end.other.node}: {', '.join(filter(None, flags))}", *facts])

@@ -10,6 +10,8 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, assert_never
 
+from tests.simulation.flow_scripts import NUMBER_SIZE, Script, Service
+
 from duologue.protocol.connection import Connection, ErrorBodies
 from duologue.protocol.errors import DuologueError, FailureKind, Overloaded
 from duologue.protocol.events import (
@@ -31,7 +33,6 @@ from duologue.protocol.frames import HEADER_SIZE
 from duologue.protocol.limits import Limits
 from duologue.protocol.pending import OutgoingCall, OutgoingSend
 from duologue.protocol.routes import Route
-from tests.simulation.flow_scripts import NUMBER_SIZE, Script, Service
 
 Steps = Generator["Waiter | None", Any, Any]
 """What a handler does: it yields None to be taken up again, or what it waits for."""
@@ -130,7 +131,9 @@ class FlowRoute(Route):
         raise NotImplementedError
 
 
-ROUTES: dict[int, Route] = {service: FlowRoute(service) for service in Service if service is not Service.UNKNOWN}
+ROUTES: dict[int, Route] = {
+    service: FlowRoute(service) for service in Service if service is not Service.UNKNOWN
+}
 
 
 @dataclass(slots=True)
@@ -219,7 +222,9 @@ class Hooks:
 class End:
     """One end of a link, with the driver's work: dispatch, write, and read when the core wants it."""
 
-    def __init__(self, name: str, node: int, connection: Connection, limits: Limits, link: LinkPlan, hooks: Hooks) -> None:
+    def __init__(
+        self, name: str, node: int, connection: Connection, limits: Limits, link: LinkPlan, hooks: Hooks
+    ) -> None:
         self.name = name
         self.node = node
         self.connection = connection

@@ -7,7 +7,6 @@ handler has to do, and what its answer must be, is known at both ends.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from random import Random
@@ -173,7 +172,9 @@ class Forest:
     def _grow(self, via: int, is_call: bool, depth: int, *, in_turn: bool) -> Script:
         rng = self._rng
         service = self._service(may_be_ordered=not (is_call and in_turn))
-        script = Script(len(self.scripts), via, service, is_call, self._size(), self._size() if is_call else 0)
+        script = Script(
+            len(self.scripts), via, service, is_call, self._size(), self._size() if is_call else 0
+        )
         self.scripts.append(script)
         if service in (Service.NOBODY, Service.UNKNOWN):
             return script
@@ -195,9 +196,10 @@ class Forest:
             return Tell(self._grow(self._way(script), False, depth, in_turn=False))
         calls = [self._grow(self._way(script), True, depth, in_turn=in_turn)]
         if rng.random() < 0.3:
-            for _ in range(rng.randint(1, 4)):
-                if not self.is_grown:
-                    calls.append(self._grow(self._way(script), True, depth, in_turn=in_turn))
+            more = rng.randint(1, 4)
+            while more and not self.is_grown:
+                calls.append(self._grow(self._way(script), True, depth, in_turn=in_turn))
+                more -= 1
         return Ask(tuple(calls))
 
     def _way(self, script: Script) -> int:
@@ -228,12 +230,3 @@ class Forest:
             return 0
         self._volume -= size
         return size
-
-
-def chain(ways: Sequence[int], service: Service = Service.PLAIN) -> Script:
-    """Calls within calls: the handler of each makes the next, along these ways."""
-    scripts = [Script(number, way, service, True) for number, way in enumerate(ways)]
-    for outer, inner in zip(scripts, scripts[1:], strict=False):
-        outer.steps.append(Ask((inner,)))
-        outer.tolerant = False
-    return scripts[0]

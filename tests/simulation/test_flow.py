@@ -6,19 +6,19 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.simulation import flow
+from tests.simulation.flow import Deadlock, Plan, Rules, Simulation, run
+from tests.simulation.flow_ends import LinkPlan
+from tests.simulation.flow_scripts import MAX_FRAME, Ask, Compute, Links, Script, Service, Tell
 
 from duologue.protocol.connection import Connection
 from duologue.protocol.limits import KIB, MIB, Limits
 from duologue.protocol.pending import OutgoingCall
-from tests.simulation import flow
-from tests.simulation.flow import Deadlock, Plan, Rules, Simulation, random_plan, run
-from tests.simulation.flow_ends import LinkPlan
-from tests.simulation.flow_scripts import MAX_FRAME, Ask, Compute, Links, Script, Service, Tell
 
 SEEDS = 250
 BLOCK = 50
@@ -47,10 +47,19 @@ class Scripts:
     def __init__(self) -> None:
         self.all: list[Script] = []
 
-    def call(self, via: int, *steps: Ask | Tell | Compute, service: Service = Service.PLAIN, size: int = 0, answer: int = 0) -> Script:
+    def call(
+        self,
+        via: int,
+        *steps: Ask | Tell | Compute,
+        service: Service = Service.PLAIN,
+        size: int = 0,
+        answer: int = 0,
+    ) -> Script:
         return self._add(Script(len(self.all), via, service, True, size, answer, list(steps), tolerant=False))
 
-    def send(self, via: int, *steps: Ask | Tell | Compute, service: Service = Service.PLAIN, size: int = 0) -> Script:
+    def send(
+        self, via: int, *steps: Ask | Tell | Compute, service: Service = Service.PLAIN, size: int = 0
+    ) -> Script:
         return self._add(Script(len(self.all), via, service, False, size, 0, list(steps), tolerant=False))
 
     def chain(self, first: int, depth: int) -> Script:
@@ -65,7 +74,15 @@ class Scripts:
         return script
 
 
-def simulate(scripts: Scripts, roots: Sequence[Script], links: Links = TWO, *, seed: int = 0, link: int = 4 * KIB, **changes: Any) -> Simulation:
+def simulate(
+    scripts: Scripts,
+    roots: Sequence[Script],
+    links: Links = TWO,
+    *,
+    seed: int = 0,
+    link: int = 4 * KIB,
+    **changes: Any,
+) -> Simulation:
     """A run of these, with the same limits everywhere."""
     plan = Plan(
         links,
@@ -77,16 +94,21 @@ def simulate(scripts: Scripts, roots: Sequence[Script], links: Links = TWO, *, s
     return Simulation(seed, plan)
 
 
+def run_seeds(seeds: Iterable[int], rules: Rules = Rules()) -> None:
+    """Run them, to the first that fails."""
+    for seed in seeds:
+        try:
+            run(seed, rules)
+        except BaseException as error:
+            error.add_note(f"python tests/simulation/flow.py --seeds 1 --first {seed}")
+            raise
+
+
 @pytest.mark.parametrize("first", range(0, SEEDS, BLOCK))
 @pytest.mark.fault(37, 39)
 def test_random_trees_of_calls_and_sends_come_to_an_end(first: int) -> None:
     """Random trees of calls and sends over tiny pipes with tiny limits: everything ends, and no timeout has to help."""
-    for seed in range(first, first + BLOCK):
-        try:
-            run(seed)
-        except BaseException as error:
-            error.add_note(f"python tests/simulation/flow.py --seeds 1 --first {seed}")
-            raise
+    run_seeds(range(first, first + BLOCK))
 
 
 def test_the_same_seed_gives_the_same_run() -> None:
@@ -111,19 +133,19 @@ def test_weak_point_04_calls_back_and_forth_50_deep_at_limit_1(seed: int) -> Non
 
 
 @pytest.mark.parametrize(
-    ("changes", "depth"),
+    ("lent", "owed", "depth"),
     [
-        pytest.param({"lent": 8}, 40, id="over the limit of waiting handlers"),
-        pytest.param({"owed": 8}, 40, id="over the limit of unanswered calls"),
-        pytest.param({"lent": 8, "owed": 8}, 40, id="over both"),
-        pytest.param({}, 1200, id="over the default limits"),
+        pytest.param(8, 1024, 40, id="over the limit of waiting handlers"),
+        pytest.param(1024, 8, 40, id="over the limit of unanswered calls"),
+        pytest.param(8, 8, 40, id="over both"),
+        pytest.param(1024, 1024, 1200, id="over the default limits"),
     ],
 )
-def test_recursion_without_end_ends_in_overloaded(changes: dict[str, int], depth: int) -> None:
+def test_recursion_without_end_ends_in_overloaded(lent: int, owed: int, depth: int) -> None:
     """Calls back and forth deeper than the limits allow: the innermost raises `Overloaded`, and nothing stands still."""
     scripts = Scripts()
     roots = [scripts.chain(0, depth), scripts.chain(1, depth)]
-    result = simulate(scripts, roots, calls=1, **changes).run()
+    result = simulate(scripts, roots, calls=1, lent=lent, owed=owed).run()
     assert "answered" not in result.outcomes
     assert 2 <= result.counts["failed: HandlerFailed"] <= 2 * depth
 
@@ -134,7 +156,9 @@ def test_handlers_of_sends_call_back_while_sends_flood(seed: int) -> None:
     """A flood of sends whose handlers call back, with one slot for them: all run, all calls are answered."""
     scripts = Scripts()
     roots = [scripts.send(end, Ask((scripts.call(1 - end),))) for end in (0, 1) for _ in range(30)]
-    result = simulate(scripts, roots, seed=seed, link=64, sends=1, calls=1, outbox_high=200, outbox_low=50).run()
+    result = simulate(
+        scripts, roots, seed=seed, link=64, sends=1, calls=1, outbox_high=200, outbox_low=50
+    ).run()
     assert result.outcomes == {"answered": 60}
     assert result.counts["sends delivered"] == 60
 
@@ -195,7 +219,11 @@ def test_ordered_handlers_that_call_back(seed: int) -> None:
     """Ordered handlers that call back, as many as the lane has room for: they run in order, and none is lost."""
     scripts = Scripts()
     make = (scripts.send, scripts.call)
-    roots = [make[n % 2](end, Ask((scripts.call(1 - end),)), service=Service.ORDERED) for end in (0, 1) for n in range(20)]
+    roots = [
+        make[n % 2](end, Ask((scripts.call(1 - end),)), service=Service.ORDERED)
+        for end in (0, 1)
+        for n in range(20)
+    ]
     simulation = simulate(scripts, roots, seed=seed, link=64, calls=1, sends=20, parked=20)
     result = simulation.run()
     assert result.outcomes == {"answered": 60}
@@ -213,7 +241,9 @@ def test_ordered_handlers_that_call_back(seed: int) -> None:
 )
 @pytest.mark.parametrize("service", [Service.PLAIN, Service.ORDERED])
 @pytest.mark.fault(38)
-def test_a_flood_of_sends_loses_nothing(service: Service, steps: Callable[[Scripts], list[Compute | Ask]]) -> None:
+def test_a_flood_of_sends_loses_nothing(
+    service: Service, steps: Callable[[Scripts], list[Compute | Ask]]
+) -> None:
     """A flood of sends to handlers that don't need their sender: reading pauses, and all of them run."""
     scripts = Scripts()
     links = Links(3, ((0, 1), (1, 2)))
@@ -229,7 +259,11 @@ def test_a_flood_of_ordered_sends_whose_handlers_call_back(seed: int) -> None:
     for the answer is behind it, and the rest runs in order.
     """
     scripts = Scripts()
-    roots = [scripts.send(end, Ask((scripts.call(1 - end),)), service=Service.ORDERED) for end in (0, 1) for _ in range(30)]
+    roots = [
+        scripts.send(end, Ask((scripts.call(1 - end),)), service=Service.ORDERED)
+        for end in (0, 1)
+        for _ in range(30)
+    ]
     simulation = simulate(scripts, roots, seed=seed, sends=2, calls=1)
     counts = simulation.run().counts
     assert counts["sends delivered"] + counts["failed: Dropped"] == 60
@@ -242,8 +276,14 @@ def test_a_flood_of_ordered_sends_whose_handlers_call_back(seed: int) -> None:
 def test_ordered_handlers_that_send_back(seed: int) -> None:
     """Ordered handlers at both ends wait for room to send, behind floods of ordered sends: both ends read on."""
     scripts = Scripts()
-    roots = [scripts.send(end, Tell(scripts.send(1 - end, size=900)), service=Service.ORDERED, size=90) for end in (0, 1) for _ in range(30)]
-    counts = simulate(scripts, roots, seed=seed, link=64, sends=2, outbox_high=200, outbox_low=50).run().counts
+    roots = [
+        scripts.send(end, Tell(scripts.send(1 - end, size=900)), service=Service.ORDERED, size=90)
+        for end in (0, 1)
+        for _ in range(30)
+    ]
+    counts = (
+        simulate(scripts, roots, seed=seed, link=64, sends=2, outbox_high=200, outbox_low=50).run().counts
+    )
     assert counts["sends delivered"] + counts["failed: Dropped"] == counts["sends"]
 
 
@@ -292,7 +332,9 @@ class ReaderWaitsForLane(Connection):
 class HandlersWaitForAnswersToOthers(Connection):
     """Calls made in handlers wait like any other for a place among the unanswered ones."""
 
-    def call(self, sid: int, payload: bytes, deadline: float | None, now: float, nested: bool = False) -> OutgoingCall:
+    def call(
+        self, sid: int, payload: bytes, deadline: float | None, now: float, nested: bool = False
+    ) -> OutgoingCall:
         return super().call(sid, payload, deadline, now)
 
 
@@ -313,10 +355,9 @@ class HandlersWaitForAnswersToOthers(Connection):
     ],
 )
 def test_a_broken_rule_is_found(rules: Rules) -> None:
-    """Each rule is needed: without it some seed stands still, and the simulation says so."""
+    """Each rule is needed: without it some seed stands still, and the simulation says who waits for what."""
     with pytest.raises(Deadlock, match="waits for"):
-        for seed in range(400):
-            Simulation(seed, random_plan(seed), rules).run()
+        run_seeds(range(400), rules)
 
 
 def test_by_hand(capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,7 +15,7 @@ import cbor2
 import msgspec
 
 from duologue.annotations import text_of
-from duologue.errors import DecodeError, RegistrationError
+from duologue.errors import DecodeError, EncodeError, RegistrationError
 from duologue.plugins import hookimpl
 from duologue.wireformat import Codec
 from duologue_wireformats.cbor_scan import CborScan
@@ -127,7 +127,10 @@ def _writer(check: Callable[[Any], None]) -> Write:
     def write(plain: Any) -> bytes:
         payload: bytes = dumps(plain)
         if len(payload) >= _SMALLEST_WITH_BIG_INTEGER and has_big_integer(payload):
-            check(plain)
+            try:
+                check(plain)
+            except EncodeError as exc:
+                raise OverflowError from exc  # the codec finds the same in the message itself, where fields have names
         return payload
 
     return write

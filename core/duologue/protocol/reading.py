@@ -28,7 +28,7 @@ class Reading:
         return self._decoder
 
     def pause(self) -> None:
-        """Stop between two frames. The time of the next one, if some of it is here, runs from when reading goes on."""
+        """Decode no further frame. The time of the next one, if some of it is here, runs from when reading goes on."""
         self.is_paused = True
         self._began = None
 
