@@ -7,6 +7,7 @@ They stand between `<!-- generated: name -->` and `<!-- end -->`; everything els
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))  # run as a file, it would find only its own folder there
 
 from docs.fault_rows import GROUPS, IN_SCOPE, ROWS  # noqa: E402
+
 from duologue.protocol.lifecycle import TRANSITIONS, Phase  # noqa: E402
 
 DOCS = ROOT / "docs"
@@ -25,9 +27,7 @@ SOURCES = ("core", "adapters", "wireformats", "contrib")
 NOT_ENFORCED = ("nesting", "items", "server_bytes")
 """Limits about which the guide says more than their own docstrings do."""
 
-_REGION = re.compile(
-    r"(?P<begin><!-- generated: (?P<name>[a-z]+) -->\n).*?(?P<end><!-- end -->)", re.DOTALL
-)
+_REGION = re.compile(r"(?P<begin><!-- generated: (?P<name>[a-z]+) -->\n).*?(?P<end><!-- end -->)", re.DOTALL)
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z`\"])")
 
 
@@ -42,7 +42,9 @@ def diagram() -> str:
     """The table of transitions, as a picture."""
     first, last = next(iter(Phase)), list(Phase)[-1]
     lines = ["```mermaid", "stateDiagram-v2", f"    [*] --> {first.name}"]
-    lines += [f"    {start.name} --> {end.name}: {trigger.value}" for (start, trigger), end in TRANSITIONS.items()]
+    lines += [
+        f"    {start.name} --> {end.name}: {trigger.value}" for (start, trigger), end in TRANSITIONS.items()
+    ]
     return "\n".join([*lines, f"    {last.name} --> [*]", "```"])
 
 
@@ -51,7 +53,10 @@ def transitions() -> str:
     phases = [phase for phase in Phase if any(start is phase for start, _ in TRANSITIONS)]
     triggers = list(dict.fromkeys(trigger for _, trigger in TRANSITIONS))
     rows = [
-        [trigger.value, *(end.name if (end := TRANSITIONS.get((phase, trigger))) else "-" for phase in phases)]
+        [
+            trigger.value,
+            *(end.name if (end := TRANSITIONS.get((phase, trigger))) else "-" for phase in phases),
+        ]
         for trigger in triggers
     ]
     return table(["what happens", *(phase.name for phase in phases)], rows)
@@ -83,7 +88,9 @@ def shown_faults(tests: Path = ROOT / "tests") -> dict[int, list[Shown]]:
     return found
 
 
-def _marked(scope: ast.Module | ast.ClassDef, path: str, inherited: frozenset[int]) -> Iterator[tuple[int, Shown]]:
+def _marked(
+    scope: ast.Module | ast.ClassDef, path: str, inherited: frozenset[int]
+) -> Iterator[tuple[int, Shown]]:
     for node in scope.body:
         if isinstance(node, ast.ClassDef):
             own = frozenset(_numbers([*node.decorator_list, *_pytestmark(node.body)]))
@@ -102,7 +109,9 @@ def _tests_of(
     for number in sorted(numbers):
         docstring = ast.get_docstring(node)
         if docstring is None:
-            raise Stale(f"{path}:{node.lineno}: {node.name} is marked with a fault and has no docstring: say what it shows")
+            raise Stale(
+                f"{path}:{node.lineno}: {node.name} is marked with a fault and has no docstring: say what it shows"
+            )
         yield number, Shown(path, node.lineno, node.name, first_sentence(docstring))
 
 
@@ -145,9 +154,11 @@ def faults() -> str:
         ("What there is already could fail so, and no test shows that it does not:", True),
         ("These concern parts that are not built yet, or need more than a test here can set up:", False),
     ):
-        numbers = [number for number in missing if (number in IN_SCOPE) is wanted]
-        if numbers:
-            parts += [title, "\n".join(f"- {number}: {escaped(ROWS[number])}" for number in numbers)]
+        listed = [
+            f"- {number}: {escaped(ROWS[number])}" for number in missing if (number in IN_SCOPE) is wanted
+        ]
+        if listed:
+            parts += [title, "\n".join(listed)]
     return "\n\n".join(parts)
 
 
@@ -169,7 +180,10 @@ def files() -> str:
             # Modules only: what an `__init__.py` or `_version.py` is for is no secret.
             rows = [[f"`{path.name}`", _first_line(path)] for path in paths if not path.name.startswith("_")]
             if rows:
-                parts += [f"`{folder.relative_to(ROOT).as_posix()}/`", table(["file", "what it is for"], rows)]
+                parts += [
+                    f"`{folder.relative_to(ROOT).as_posix()}/`",
+                    table(["file", "what it is for"], rows),
+                ]
     return "\n\n".join(parts)
 
 
@@ -186,7 +200,7 @@ def limits() -> str:
     tree = ast.parse(source.read_text(encoding="utf-8"))
     (body,) = (node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Limits")
     rows: list[list[str]] = []
-    for field, reason in zip(body, body[1:], strict=False):
+    for field, reason in itertools.pairwise(body):
         match field, reason:
             case (
                 ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value),
@@ -240,7 +254,9 @@ def rewritten(page: Path) -> str:
 
     text = _REGION.sub(replace, page.read_text(encoding="utf-8"))
     if lacking := parts.keys() - done:
-        raise Stale(f"{page.name} has no place for {', '.join(sorted(lacking))}: put in `<!-- generated: ... -->` and `<!-- end -->`")
+        raise Stale(
+            f"{page.name} has no place for {', '.join(sorted(lacking))}: put in `<!-- generated: ... -->` and `<!-- end -->`"
+        )
     return text
 
 

@@ -8,7 +8,7 @@ from duologue import FailureKind
 from duologue.protocol.connection import Connection
 from duologue.protocol.events import IncomingRequest
 from duologue.protocol.routes import Mode, RequestFault, Route
-from duologue_adapters.context import RequestContext
+from duologue_adapters.context import RequestContext, current_request
 from duologue_adapters.ports import Engine
 from duologue_adapters.workers import DeferredWorkers, EagerWorkers
 
@@ -61,6 +61,10 @@ class Dispatcher:
     def context(self, request: IncomingRequest) -> RequestContext:
         """What the handler sees as `ctx`."""
         return RequestContext(self._peer, request)
+
+    def enter(self, request: IncomingRequest) -> None:
+        """The task that runs now is the request's."""
+        current_request.set((self._peer, request))
 
     async def _run(self, request: IncomingRequest) -> None:
         route = request.route
@@ -143,6 +147,8 @@ class ThreadRun:
             self._job.cancel()
 
     async def _run(self, engine: Engine) -> None:
+        # What the thread calls by way of the loop lends this permit, and not that of whoever let it be started.
+        self._dispatcher.enter(self._request)
         try:
             await engine.run_in_thread(self._in_thread, self._ended)
         except BaseException as exc:

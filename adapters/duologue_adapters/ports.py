@@ -71,8 +71,8 @@ class Engine(ABC):
     starts_at_once: bool
     """Whether `start` runs the first step of a coroutine before it returns."""
 
-    is_cancelling: Callable[[], bool]
-    """Whether the task that runs now was asked to end, and has not noticed."""
+    cancel_requests: Callable[[], Callable[[], int]]
+    """For the task that runs now: a function that counts how often it was asked to end, and has not ended."""
 
     @abstractmethod
     def call_at(self, when: float, callback: Callable[[], None]) -> Timer:

@@ -63,7 +63,7 @@ class Workers(ABC):
 
     async def _work(self, turn: int) -> None:
         ready, run = self._ready, self._run
-        is_cancelling = self._engine.is_cancelling
+        cancel_requests = self._engine.cancel_requests()
         while ready:
             self._current = request = ready.popleft()
             current_request.set((self._peer, request))
@@ -72,7 +72,7 @@ class Workers(ABC):
             if self._turn != turn:
                 return
             self._current = None
-            if copy_context() != before or is_cancelling():
+            if copy_context() != before or cancel_requests():
                 return
 
 

@@ -80,7 +80,9 @@ def on_backend(block: Block, backend: str) -> Block:
     """A complete program starts its own event loop: the one of the test."""
     code = block.code
     if backend == "trio":
-        code = code.replace("import asyncio\n", "import trio\n").replace("asyncio.run(main())", "trio.run(main)")
+        code = code.replace("import asyncio\n", "import trio\n").replace(
+            "asyncio.run(main())", "trio.run(main)"
+        )
     return Block(block.page, block.line, code, block.runs)
 
 
@@ -91,7 +93,10 @@ def test_the_examples_run(page: Path, backend: str, monkeypatch: pytest.MonkeyPa
     module = ModuleType(f"examples_of_{page.stem}")
     monkeypatch.setitem(sys.modules, module.__name__, module)
     # What the examples register must be gone when the page is run again.
-    for name, registry in (("_adapters", plugins.adapter_registry()), ("_wireformats", plugins.wireformat_registry())):
+    for name, registry in (
+        ("_adapters", plugins.adapter_registry()),
+        ("_wireformats", plugins.wireformat_registry()),
+    ):
         monkeypatch.setattr(plugins, name, registry)
     for block in blocks_of(page):
         if block.runs:

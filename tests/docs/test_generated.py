@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from docs import generate
 from docs.fault_rows import GROUPS, IN_SCOPE, ROWS
 

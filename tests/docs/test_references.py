@@ -22,7 +22,8 @@ def anchors(page: Path) -> set[str]:
     """The anchors of a page's headings, as GitHub makes them."""
     text = _FENCE.sub("", page.read_text(encoding="utf-8"))
     return {
-        re.sub(r"[^\w\- ]", "", heading["text"].lower()).replace(" ", "-") for heading in _HEADING.finditer(text)
+        re.sub(r"[^\w\- ]", "", heading["text"].lower()).replace(" ", "-")
+        for heading in _HEADING.finditer(text)
     }
 
 
@@ -33,7 +34,9 @@ def test_links_lead_somewhere(page: Path) -> None:
         path, _, anchor = found["target"].partition("#")
         target = page if not path else (page.parent / path).resolve()
         assert target.is_file(), f"{page.name} links to {found['target']}, which is not there"
-        assert not anchor or anchor in anchors(target), f"{page.name} links to {found['target']}: no such heading"
+        assert not anchor or anchor in anchors(target), (
+            f"{page.name} links to {found['target']}: no such heading"
+        )
 
 
 def references() -> Iterator[tuple[str, str, str]]:
@@ -49,7 +52,9 @@ def test_comments_refer_to_what_is_there() -> None:
     """The pages that comments name exist, and so do their sections, rules and rows."""
     wrong: list[str] = []
     for place, page, more in references():
-        text = (ROOT / "docs" / page).read_text(encoding="utf-8") if (ROOT / "docs" / page).is_file() else None
+        text = (
+            (ROOT / "docs" / page).read_text(encoding="utf-8") if (ROOT / "docs" / page).is_file() else None
+        )
         beginnings = {
             "protocol.md": [f"\n## {number}. " for number in re.findall(r"\d+", more)],
             "flow.md": [f"\n## {rule}. " for rule in re.findall(r"F\d", more)],
@@ -57,6 +62,8 @@ def test_comments_refer_to_what_is_there() -> None:
         }.get(page, [])
         # A row without a test yet is in a list.
         listed = [beginning.replace("| ", "- ").replace(" |", ":") for beginning in beginnings]
-        if text is None or not all(one in text or other in text for one, other in zip(beginnings, listed, strict=True)):
+        if text is None or not all(
+            one in text or other in text for one, other in zip(beginnings, listed, strict=True)
+        ):
             wrong.append(f"{place}: docs/{page}{more}")
     assert not wrong, "\n".join(wrong)

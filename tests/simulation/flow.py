@@ -13,7 +13,7 @@ import time
 import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
@@ -22,35 +22,15 @@ if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent.parent)
 
 from tests.simulation.flow_checks import check_end, check_finished, describe_deadlock
-from tests.simulation.flow_ends import (
-    ROUTES,
-    Cancelled,
-    End,
-    HandlerFailed,
-    Hooks,
-    LinkPlan,
-    Running,
-    Steps,
-    Task,
-    error_bodies,
-    number_of,
-)
-from tests.simulation.flow_scripts import (
-    Ask,
-    Compute,
-    Forest,
-    Links,
-    Script,
-    Tell,
-    random_limits,
-    random_links,
-)
+from tests.simulation.flow_ends import ROUTES, End, Hooks, Running, error_bodies, number_of
+from tests.simulation.flow_plan import Plan, random_plan
+from tests.simulation.flow_scripts import Ask, Compute, Script, Tell
+from tests.simulation.flow_tasks import Cancelled, HandlerFailed, Steps, Task
 
 from duologue.protocol.budget import CallBudget
 from duologue.protocol.connection import Connection
 from duologue.protocol.errors import CallError, DuologueError
 from duologue.protocol.events import IncomingRequest
-from duologue.protocol.limits import Limits
 
 
 class Deadlock(Exception):
@@ -66,29 +46,7 @@ class Rules:
     tells_of_permits: bool = True
 
 
-@dataclass(slots=True)
-class Plan:
-    """What is to happen in a run."""
-
-    links: Links
-    limits: Sequence[Limits]
-    """Of each node."""
-    scripts: Sequence[Script] = ()
-    roots: Sequence[tuple[int, Script]] = ()
-    """What is called and sent from outside of all handlers, by which node."""
-    shares_budget: bool = False
-    """Whether the connections of a node share their permits."""
-    link: LinkPlan = field(default_factory=lambda: LinkPlan(4096))
-    deadline: float | None = None
-    """Of every call and send; so late that it never comes."""
-    starts_at_once: bool = False
-    """Whether a handler takes its first step in place, like an eager task."""
-    cancels: float = 0.0
-    """How likely a step is to be the cancellation of someone who waits."""
-    pieces: float = 0.7
-    """How likely it is that a link moves less than it could."""
-    weights: tuple[float, float, float, float] = (1, 1, 1, 1)
-    """How likely links write, links read, drivers drive, handlers step."""
+THE_RULES = Rules()
 
 
 @dataclass(slots=True)
@@ -105,7 +63,7 @@ class Result:
 class Simulation:
     """One run."""
 
-    def __init__(self, seed: int, plan: Plan, rules: Rules = Rules()) -> None:
+    def __init__(self, seed: int, plan: Plan, rules: Rules = THE_RULES) -> None:
         self.plan = plan
         self.rules = rules
         self.steps = 0
@@ -343,32 +301,7 @@ class Simulation:
 _KINDS = ("write", "read", "drive", "step")
 
 
-def random_plan(seed: int) -> Plan:
-    """The plan that belongs to a seed."""
-    rng = Random(f"plan {seed}")
-    links = random_links(rng)
-    capacity = int(2 ** rng.uniform(6, 12))
-    forest = Forest(rng, links, rng.choice((10, 40, 120)), volume=500 * capacity)
-    roots: list[tuple[int, Script]] = []
-    while not forest.is_grown:
-        node = rng.randrange(links.nodes)
-        roots.append((node, forest.grow(node)))
-    common = random_limits(rng)
-    return Plan(
-        links,
-        [common if rng.random() < 0.5 else random_limits(rng) for _ in range(links.nodes)],
-        forest.scripts,
-        roots,
-        shares_budget=rng.random() < 0.5,
-        link=LinkPlan(capacity, takes_at_once=rng.random() < 0.5),
-        deadline=rng.choice((None, 1e9)),
-        starts_at_once=rng.random() < 0.5,
-        cancels=rng.choice((0.0, 0.0, 0.0, 0.02)),
-        weights=tuple(rng.choice((1, 1, 5, 50)) for _ in range(4)),  # type: ignore[arg-type]
-    )
-
-
-def run(seed: int, rules: Rules = Rules()) -> Result:
+def run(seed: int, rules: Rules = THE_RULES) -> Result:
     """The run that belongs to a seed."""
     return Simulation(seed, random_plan(seed), rules).run()
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.simulation.flow_ends import End, Task
+from tests.simulation.flow_ends import End
+from tests.simulation.flow_tasks import Task
 
 from duologue.protocol.budget import CallBudget
 from duologue.protocol.incoming import REFUSAL_SIZE

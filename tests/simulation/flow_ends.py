@@ -1,4 +1,4 @@
-"""What a flow simulation is made of: handlers that take one step at a time, and ends of links that move bytes when told to.
+"""The ends of links of a flow simulation. They move bytes when they are told to.
 
 An `End` does with its `Connection` what the real driver does, in the same order; only the loop around it is missing.
 """
@@ -6,14 +6,16 @@ An `End` does with its `Connection` what the real driver does, in the same order
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, assert_never
 
+from tests.simulation.flow_plan import LinkPlan
 from tests.simulation.flow_scripts import NUMBER_SIZE, Script, Service
+from tests.simulation.flow_tasks import Cancelled, Task, Waiter
 
 from duologue.protocol.connection import Connection, ErrorBodies
-from duologue.protocol.errors import DuologueError, FailureKind, Overloaded
+from duologue.protocol.errors import FailureKind, Overloaded
 from duologue.protocol.events import (
     CallFailed,
     CallReceived,
@@ -31,88 +33,8 @@ from duologue.protocol.events import (
 )
 from duologue.protocol.frames import HEADER_SIZE
 from duologue.protocol.limits import Limits
-from duologue.protocol.pending import OutgoingCall, OutgoingSend
+from duologue.protocol.pending import OutgoingSend
 from duologue.protocol.routes import Route
-
-Steps = Generator["Waiter | None", Any, Any]
-"""What a handler does: it yields None to be taken up again, or what it waits for."""
-
-
-class HandlerFailed(Exception):
-    """Raised by a handler, as its script says."""
-
-
-class Cancelled(Exception):
-    """Whoever waited was cancelled."""
-
-
-class Waiter:
-    """A value that is still to come, for one task."""
-
-    __slots__ = ("done", "is_abandoned", "item", "result", "task", "what")
-
-    def __init__(self, what: str, item: OutgoingCall | OutgoingSend | None = None) -> None:
-        self.what = what
-        self.item = item
-        self.done = False
-        self.is_abandoned = False
-        self.result: Any = None
-        self.task: Task | None = None
-
-    def set_result(self, result: Any) -> None:
-        assert not self.done, f"{self.what} has two outcomes"
-        self.done = True
-        self.result = result
-        if self.task is not None:
-            self.task.wake()
-
-
-class Task:
-    """A handler, or a part of one that runs beside the rest. It is in `ready` while it can go on."""
-
-    __slots__ = ("ended", "name", "ready", "steps", "waiter")
-
-    def __init__(self, name: str, steps: Steps, ready: list[Task]) -> None:
-        self.name = name
-        self.steps = steps
-        self.ready = ready
-        self.waiter: Waiter | None = None
-        self.ended = Waiter(f"the end of {name}")
-        ready.append(self)
-
-    def wake(self) -> None:
-        self.ready.append(self)
-
-    def cancel(self) -> None:
-        """Raise `Cancelled` where the task stands."""
-        is_blocked = self.waiter is not None and not self.waiter.done
-        if self.waiter is not None:
-            self.waiter.task = None
-        self.waiter = Waiter("a cancellation")
-        self.waiter.set_result(Cancelled())
-        if is_blocked:
-            self.wake()
-
-    def step(self) -> bool:
-        """Go on for one step. Says whether the task goes on after it."""
-        waiter, self.waiter = self.waiter, None
-        result = waiter.result if waiter is not None else None
-        try:
-            if isinstance(result, BaseException):
-                self.waiter = self.steps.throw(result)
-            else:
-                self.waiter = self.steps.send(result)
-        except StopIteration:
-            self.ended.set_result(None)
-            return False
-        except (DuologueError, Cancelled) as error:
-            self.ended.set_result(error)
-            return False
-        if self.waiter is None or self.waiter.done:
-            self.wake()
-        else:
-            self.waiter.task = self
-        return True
 
 
 class FlowRoute(Route):
@@ -197,16 +119,6 @@ class Running:
         self.waits += sign
         if not has_ended:
             self.end.held.count(self, 1)
-
-
-@dataclass(frozen=True, slots=True)
-class LinkPlan:
-    """What a link is like, in one direction."""
-
-    capacity: int
-    """Bytes in the pipe."""
-    takes_at_once: bool = False
-    """What fits into the pipe when it is written is in it at once, as with a socket; else it takes a while."""
 
 
 @dataclass(slots=True)
@@ -430,8 +342,3 @@ def error_bodies() -> ErrorBodies:
 def number_of(payload: bytes) -> int:
     """Whose request or answer this is."""
     return int.from_bytes(payload[:NUMBER_SIZE], "little")
-
-
-def frame_size(script: Script) -> int:
-    """Bytes of the larger of a script's two frames."""
-    return HEADER_SIZE + NUMBER_SIZE + max(script.size, script.answer)

@@ -1,4 +1,4 @@
-"""What happens in a flow simulation: random trees of calls and sends, over random links, with tiny random limits.
+"""What handlers do in a flow simulation: random trees of calls and sends.
 
 A `Script` is one request together with all that its handler does. Requests carry their script's number, so what a
 handler has to do, and what its answer must be, is known at both ends.
@@ -6,12 +6,11 @@ handler has to do, and what its answer must be, is known at both ends.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from enum import IntEnum
 from random import Random
 
-from duologue.protocol.limits import MIB, Limits
+from duologue.protocol.limits import MIB
 
 MAX_FRAME = MIB + 64
 """Room for an answer of 1 MiB, its header and its number."""
@@ -104,43 +103,6 @@ class Links:
     def ends(self, node: int) -> list[int]:
         """The ends that are at a node."""
         return [end for end in range(2 * len(self.pairs)) if self.node(end) == node]
-
-
-def random_links(rng: Random) -> Links:
-    """2 to 4 nodes in one piece, fully or partly linked; now and then two links between the same two."""
-    nodes = rng.randint(2, 4)
-    pairs = [(rng.randrange(node), node) for node in range(1, nodes)]
-    rest = [(one, other) for other in range(nodes) for one in range(other) if (one, other) not in pairs]
-    density = rng.choice((0.0, 0.5, 1.0))
-    pairs += [pair for pair in rest if rng.random() < density]
-    if rng.random() < 0.1:
-        pairs.append(rng.choice(pairs))
-    return Links(nodes, tuple(pairs))
-
-
-def random_limits(rng: Random) -> Limits:
-    """Limits so tiny that each of them is hit, and no timeout at all: nothing may depend on one."""
-    high = int(2 ** rng.uniform(7.7, 12.3))  # 200 to 5,000
-    return Limits(
-        max_frame=MAX_FRAME,
-        calls=rng.choice((1, 1, 2, 4)),
-        lent=rng.choice((1, 2, 5, 1024, 1024)),
-        parked=rng.choice((1, 1, 2, 5)),
-        parked_bytes=rng.choice((300, 3000, 8 * MIB)),
-        sends=rng.choice((1, 1, 2, 5)),
-        sends_bytes=rng.choice((300, 3000, 4 * MIB)),
-        sends_policy="drop" if rng.random() < 0.1 else "pause",
-        owed=rng.randint(1, 6),
-        waiting=rng.choice((3, 8192, 8192, 8192)),
-        outbox_high=high,
-        outbox_low=rng.randint(0, high),
-        call_timeout=None,
-        send_timeout=None,
-        frame_timeout=math.inf,
-        answers_stalled=math.inf,
-        requests_stalled=math.inf,
-        given_up=math.inf,
-    )
 
 
 class Forest:

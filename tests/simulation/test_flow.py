@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 from tests.simulation import flow
-from tests.simulation.flow import Deadlock, Plan, Rules, Simulation, run
-from tests.simulation.flow_ends import LinkPlan
+from tests.simulation.flow import THE_RULES, Deadlock, Rules, Simulation, run
+from tests.simulation.flow_plan import LinkPlan, Plan
 from tests.simulation.flow_scripts import MAX_FRAME, Ask, Compute, Links, Script, Service, Tell
 
 from duologue.protocol.connection import Connection
@@ -94,7 +94,7 @@ def simulate(
     return Simulation(seed, plan)
 
 
-def run_seeds(seeds: Iterable[int], rules: Rules = Rules()) -> None:
+def run_seeds(seeds: Iterable[int], rules: Rules = THE_RULES) -> None:
     """Run them, to the first that fails."""
     for seed in seeds:
         try:

@@ -99,12 +99,15 @@ class CborScan:
                 self._check_depth(outer)
                 outer.append((left, is_map))
                 left, is_map = 1, False
-            elif count != 0:
-                self._check_depth(outer)
-                if count < 0:
-                    outer.append((left, is_map))
-                    left, is_map = _ENDLESS, major == 5
+            elif count < 0:
+                if data[position] == _BREAK:  # nothing is in it, so nothing in it can be too deep
+                    position += 1
                     continue
+                self._check_depth(outer)
+                outer.append((left, is_map))
+                left, is_map = _ENDLESS, major == 5
+            elif count:
+                self._check_depth(outer)
                 budget = self._spend(budget, count)
                 if count > len(data) - position:
                     raise IndexError

@@ -29,7 +29,7 @@ class CallbacksEngine(Engine, AbstractAsyncContextManager[Engine]):
         self.now = time.monotonic
         self.call_soon = loop.call_soon
         self.starts_at_once = sys.version_info >= (3, 12)
-        self.is_cancelling = _is_cancelling
+        self.cancel_requests = _cancel_requests
         self.waiter = functools.partial(asyncio.Future, loop=loop)
 
     async def __aenter__(self) -> Engine:
@@ -99,6 +99,7 @@ class CallbacksEngine(Engine, AbstractAsyncContextManager[Engine]):
         return SocketListener(listening_socket(infos[0][0], infos[0][4]))
 
 
-def _is_cancelling() -> bool:
+def _cancel_requests() -> Callable[[], int]:
     task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+    assert task is not None
+    return task.cancelling

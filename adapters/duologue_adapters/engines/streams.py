@@ -34,7 +34,7 @@ class StreamsEngine(Engine, AbstractAsyncContextManager[Engine]):
         self.call_soon = self._call_soon
         self.waiter = StreamsWaiter
         self.starts_at_once = False
-        self.is_cancelling = _never  # a scope of a handler ends with it
+        self.cancel_requests = lambda: _never  # a scope that a handler opens ends with it
         self._soon: deque[Callable[[], None]] = deque()
         self._timers: list[tuple[float, int, StreamsTimer]] = []
         self._numbers = itertools.count()
@@ -212,5 +212,5 @@ def _call_from_thread() -> Callable[[Callable[[], None]], object]:
     return call
 
 
-def _never() -> bool:
-    return False
+def _never() -> int:
+    return 0

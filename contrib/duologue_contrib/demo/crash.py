@@ -7,7 +7,7 @@ import time
 import anyio
 
 from duologue import Limits, Peer
-from duologue_contrib.demo.messages import Add, Hang, Prompt, client_side, server_side
+from duologue_contrib.demo.messages import Add, Hang, Prompt, server_side
 from duologue_contrib.demo.parallel import Endings
 from duologue_contrib.demo.rows import Outcome, Row, expect
 from duologue_contrib.demo.services import Caller
@@ -56,14 +56,15 @@ async def _kill_under_calls(stage: Stage, peer: Peer, caller: Caller) -> tuple[E
             all_begun.set()
         await endings.note(remote.call(Hang(), timeout=None))
 
+    killed = 0.0
     async with anyio.create_task_group() as group:
         for _ in range(IN_FLIGHT + WAITING):
             group.start_soon(call)
         await all_begun.wait()
         # When its answer is here, all that was sent before has arrived there.
         await remote.send(Prompt())
-        await caller.cue_came.wait()
+        await caller.all_cues.wait()
         expect(endings.total == 0, "no call to have ended yet", str(endings))
-        began = time.perf_counter()
+        killed = time.perf_counter()
         stage.kill_server()
-    return endings, time.perf_counter() - began
+    return endings, time.perf_counter() - killed

@@ -32,13 +32,17 @@ class CallBack(Message[int]):
 
 
 class Work(Message[None]):
-    """Take your time. The server counts how many do at once."""
+    """Wait for `Begin`, and then take your time. The server counts how many do at once."""
 
     seconds: float
 
 
+class Begin(Message[None]):
+    """One way: who works may go on. Until then their number only grows, as far as the library lets it."""
+
+
 class MostAtOnce(Message[int]):
-    """How many `Work`s ran at once, at most, on all connections, since this was asked for the last time."""
+    """How many `Work`s ran at once, at most, on all connections. Those that come later wait for a `Begin` again."""
 
 
 class Fail(Message[None]):
@@ -64,7 +68,7 @@ class Prompt(Message[None]):
 
 
 server_side = Namespace(
-    "demo", [Add, Note, Notes, CallBack, Work, MostAtOnce, Fail, Logged, Fill, Hang, Prompt]
+    "demo", [Add, Note, Notes, CallBack, Work, Begin, MostAtOnce, Fail, Logged, Fill, Hang, Prompt]
 )
 """What the server takes."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -29,7 +29,7 @@ class Report(ABC):
 
     @abstractmethod
     @contextmanager
-    def playing(self, title: str) -> Iterator[None]:
+    def playing(self, title: str) -> Generator[None]:
         """A row is being played."""
         yield
 
@@ -46,7 +46,7 @@ class PlainReport(Report):
         sys.stdout.flush()  # a pipe shows each row as it happens, too
 
     @contextmanager
-    def playing(self, title: str) -> Iterator[None]:
+    def playing(self, title: str) -> Generator[None]:
         yield
 
     def row(self, result: Result) -> None:
@@ -64,7 +64,7 @@ class RichReport(Report):
         self._console.print(Text(text, style="bold"))
 
     @contextmanager
-    def playing(self, title: str) -> Iterator[None]:
+    def playing(self, title: str) -> Generator[None]:
         with self._console.status(Text(title)):
             yield
 
@@ -76,7 +76,10 @@ class RichReport(Report):
         grid.add_column()
         colour = _COLOURS[result.state]
         grid.add_row(
-            Text(result.state.value, colour), Text(result.title), Text(result.rate, "cyan"), Text(result.text, "dim")
+            Text(result.state.value, colour),
+            Text(result.title),
+            Text(result.rate, "cyan"),
+            Text(result.text, "dim"),
         )
         self._console.print(grid)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
+from typing import cast
 
 import anyio
 
@@ -98,7 +99,8 @@ async def result_of(row: Row, stage: Stage) -> Result:
 def missing_extra(wireformat: str) -> str:
     """The extra to install for a wire format whose library is missing, or nothing."""
     try:
-        connect("tcp://127.0.0.1:1", wireformat=wireformat)  # looks the wire format up, and connects only if entered
+        # Nothing connects before it is entered, but the wire format is looked up.
+        connect("tcp://127.0.0.1:1", wireformat=wireformat)
     except PluginError as exc:
         if isinstance(exc.__cause__, ImportError):
             return f"duologue[{wireformat}]"
@@ -106,8 +108,9 @@ def missing_extra(wireformat: str) -> str:
     return ""
 
 
-def _first_of(exc: BaseException) -> BaseException:
+def _first_of(exc: Exception) -> Exception:
     """The first exception of a group: tasks that run at once fail together, and for one reason."""
-    while isinstance(exc, BaseExceptionGroup):
-        exc = exc.exceptions[0]
+    while isinstance(exc, ExceptionGroup):
+        group = cast("ExceptionGroup[Exception]", exc)
+        exc = group.exceptions[0]
     return exc

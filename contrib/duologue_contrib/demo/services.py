@@ -11,6 +11,7 @@ from duologue import Context, Peer, Services
 from duologue_contrib.demo.messages import (
     SECRET,
     Add,
+    Begin,
     CallBack,
     Cue,
     Double,
@@ -37,6 +38,7 @@ class Counts(logging.Handler):
         self.logged = 0
         self._working = 0
         self._most = 0
+        self._begun = anyio.Event()
 
     def emit(self, record: logging.LogRecord) -> None:
         """The library logs the traceback of each handler that fails; here it is counted, and not shown."""
@@ -47,12 +49,18 @@ class Counts(logging.Handler):
         """One more that works."""
         self._working += 1
         self._most = max(self._most, self._working)
+        await self._begun.wait()
         await anyio.sleep(msg.seconds)
         self._working -= 1
 
-    def take_most(self) -> int:
-        """The most at once since the last time."""
-        most, self._most = self._most, self._working
+    async def begin(self, msg: Begin) -> None:
+        """All may go on."""
+        self._begun.set()
+
+    async def most_at_once(self, msg: MostAtOnce) -> int:
+        """The most since the last time."""
+        most, self._most = self._most, 0
+        self._begun = anyio.Event()
         return most
 
 
@@ -68,10 +76,18 @@ class Desk:
     def services(self) -> Services:
         """The handlers. Methods are as good as functions."""
         services = Services(server_side)
-        for handler in (self.add, self.note, self.notes, self.call_back, self.most_at_once, self.fail, self.logged):
-            services.handler(handler)
-        for handler in (self._counts.work, self.fill, self.hang, self.prompt):
-            services.handler(handler)
+        services.handler(self.add)
+        services.handler(self.note)
+        services.handler(self.notes)
+        services.handler(self.call_back)
+        services.handler(self.fail)
+        services.handler(self.logged)
+        services.handler(self.fill)
+        services.handler(self.hang)
+        services.handler(self.prompt)
+        services.handler(self._counts.work)
+        services.handler(self._counts.begin)
+        services.handler(self._counts.most_at_once)
         return services
 
     async def add(self, msg: Add) -> int:
@@ -104,10 +120,6 @@ class Desk:
         await in_parallel(msg.count, msg.at_once, ask)
         return total
 
-    async def most_at_once(self, msg: MostAtOnce) -> int:
-        """See there."""
-        return self._counts.take_most()
-
     async def fail(self, msg: Fail) -> None:
         """A bug, as they happen."""
         raise RuntimeError(SECRET)
@@ -137,8 +149,10 @@ def server_services(counts: Counts) -> Callable[[Peer], Services]:
 class Caller:
     """What the client does for the server."""
 
-    def __init__(self) -> None:
-        self.cue_came = anyio.Event()
+    def __init__(self, cues: int = 1) -> None:
+        self.all_cues = anyio.Event()
+        """So many cues as were to come."""
+        self._missing = cues
         self.services = Services(client_side)
         self.services.handler(self.double)
         self.services.handler(self.cue)
@@ -149,4 +163,6 @@ class Caller:
 
     async def cue(self, msg: Cue) -> None:
         """The server has got all that was sent before the prompt."""
-        self.cue_came.set()
+        self._missing -= 1
+        if not self._missing:
+            self.all_cues.set()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import anyio
@@ -69,7 +69,12 @@ class Stage:
             await process.aclose()
 
     def tcp(
-        self, service: str, services: Services | None = None, *, wireformat: str = "", limits: Limits = _LIMITS
+        self,
+        service: str,
+        services: Services | None = None,
+        *,
+        wireformat: str = "",
+        limits: Limits = _LIMITS,
     ) -> AbstractAsyncContextManager[Peer]:
         """Connect to the server: to what it serves in a wire format, or to `SHARED` in the wire format given.
 
@@ -79,7 +84,7 @@ class Stage:
         return connect(self._urls[service], services, wireformat=wireformat or service, limits=limits)
 
     @asynccontextmanager
-    async def memory(self, wireformat: str, services: Services | None = None) -> AsyncIterator[Peer]:
+    async def memory(self, wireformat: str, services: Services | None = None) -> AsyncGenerator[Peer]:
         """A server and a client within this process, with nothing but the protocol between them."""
         handlers = server_services(Counts())
         async with (

@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
 import anyio
 
 from duologue import Limits, Peer, Services
-from duologue_contrib.demo.messages import Add, CallBack, MostAtOnce, Note, Notes, Work, server_side
+from duologue_contrib.demo.messages import (
+    Add,
+    Begin,
+    CallBack,
+    MostAtOnce,
+    Note,
+    Notes,
+    Prompt,
+    Work,
+    server_side,
+)
 from duologue_contrib.demo.parallel import in_parallel
 from duologue_contrib.demo.rows import Outcome, Row, expect, per_second
 from duologue_contrib.demo.server import BUDGET, SHARED, WIREFORMATS
 from duologue_contrib.demo.services import Caller
 from duologue_contrib.demo.stage import Stage
 
-CALLS = 3_000
-SENDS = 5_000
-CALLS_BACK = 2_000
+CALLS = 2_000
+SENDS = 4_000
+CALLS_BACK = 1_000
 AT_ONCE = 64
 
 MANY = 10_000
-"""Calls at once."""
+"""Calls at once, on one connection."""
 CONNECTIONS = 10
-WORK = 0.005
-"""Seconds that each of them takes: 100 at once could do 20,000 a second."""
+ON_EACH = 300
+"""Calls at once on each of several connections."""
+WORK = 0.002
+"""Seconds that each of them takes: 100 at once could do 50,000 a second."""
 
 
 def talk_rows() -> list[Row]:
@@ -32,13 +44,15 @@ def talk_rows() -> list[Row]:
         *(_talking("memory", wireformat) for wireformat in WIREFORMATS),
         *(_talking("tcp", wireformat) for wireformat in WIREFORMATS),
         Row(f"{MANY:,} calls at once, budget of {BUDGET}", many_on_one),
-        Row(f"the same on {CONNECTIONS} connections with one budget", many_on_several),
+        Row(f"{ON_EACH} on each of {CONNECTIONS} connections, one budget", many_on_several),
     ]
 
 
 def _talking(transport: str, wireformat: str) -> Row:
     def connection(stage: Stage, services: Services) -> AbstractAsyncContextManager[Peer]:
-        return stage.memory(wireformat, services) if transport == "memory" else stage.tcp(wireformat, services)
+        return (
+            stage.memory(wireformat, services) if transport == "memory" else stage.tcp(wireformat, services)
+        )
 
     async def play(stage: Stage) -> Outcome:
         async with connection(stage, Caller().services) as peer:
@@ -75,31 +89,42 @@ async def talk(peer: Peer) -> Outcome:
 
 async def many_on_one(stage: Stage) -> Outcome:
     """Far more than a connection takes at once: the rest waits, parked at the server or in line here."""
-    async with stage.tcp("json", limits=Limits(waiting=MANY)) as peer:
-        return await _many(peer, [peer])
+    caller = Caller()
+    async with stage.tcp("json", caller.services, limits=Limits(waiting=MANY)) as peer:
+        return await _many([peer], caller, MANY)
 
 
 async def many_on_several(stage: Stage) -> Outcome:
     """No limit is raised for it, and one budget holds for all connections of a server."""
-
-    async def on_each(peers: list[Peer]) -> Outcome:
-        if len(peers) == CONNECTIONS:
-            return await _many(peers[0], peers)
-        async with stage.tcp(SHARED, wireformat="json") as peer:
-            return await on_each([*peers, peer])
-
-    return await on_each([])
+    caller = Caller(CONNECTIONS)
+    async with AsyncExitStack() as stack:
+        connections = [stage.tcp(SHARED, caller.services, wireformat="json") for _ in range(CONNECTIONS)]
+        peers = [await stack.enter_async_context(each) for each in connections]
+        return await _many(peers, caller, CONNECTIONS * ON_EACH)
 
 
-async def _many(asked: Peer, peers: list[Peer]) -> Outcome:
+async def _many(peers: list[Peer], caller: Caller, count: int) -> Outcome:
     remotes = [peer.remote(server_side) for peer in peers]
-    await remotes[0].call(MostAtOnce())  # what was before does not count
+    begun = 0
+    seconds = 0.0
 
     async def work(number: int) -> None:
+        nonlocal begun
+        begun += 1
+        if begun == count:
+            group.start_soon(let_them_begin)
         await remotes[number % len(remotes)].call(Work(seconds=WORK))
 
-    seconds = await in_parallel(MANY, MANY, work)
+    async def let_them_begin() -> None:
+        # When the cues are here, all calls for which there was room have arrived, and as many run as may.
+        for remote in remotes:
+            await remote.send(Prompt())
+        await caller.all_cues.wait()
+        await remotes[0].send(Begin())
+
+    async with anyio.create_task_group() as group:
+        seconds = await in_parallel(count, count, work)
     most = await remotes[0].call(MostAtOnce())
     expect(most <= BUDGET, f"at most {BUDGET} at once", most)
     expect(most > 0.9 * BUDGET, f"the budget of {BUDGET} to be used", f"at most {most} at once")
-    return Outcome(f"all answered; at most {most} ran at once, by the server's own count", MANY, seconds)
+    return Outcome(f"all answered; at most {most} ran at once, by the server's own count", count, seconds)

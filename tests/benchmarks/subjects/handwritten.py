@@ -23,14 +23,13 @@ _ONE_WAY = 0
 
 
 class _Framed(asyncio.Protocol):
-    """Length-prefixed msgpack, both ways. A request is (id, method, map of its fields), an answer (id, value)."""
+    """Length-prefixed msgpack maps, both ways: {id, method, params} for a request, {id, result} for an answer."""
 
     transport: asyncio.Transport
 
     def __init__(self) -> None:
         self._received = b""
         self._to_write: list[bytes] = []
-        self._pack = msgpack.Packer().pack
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
@@ -46,11 +45,11 @@ class _Framed(asyncio.Protocol):
             start = after
         self._received = received[start:]
 
-    def message_received(self, message: list[Any]) -> None:
+    def message_received(self, message: dict[str, Any]) -> None:
         raise NotImplementedError
 
-    def _put(self, message: tuple[Any, ...]) -> None:
-        payload = self._pack(message)
+    def _put(self, message: dict[str, Any]) -> None:
+        payload = msgpack.packb(message)
         self._to_write.append(_LENGTH.pack(len(payload)))
         self._to_write.append(payload)
 
@@ -67,11 +66,11 @@ class _Server(_Framed):
         super().data_received(data)
         self._flush()
 
-    def message_received(self, message: list[Any]) -> None:
-        call_id, method, fields = message
-        answer = self.handlers[method](fields)
+    def message_received(self, message: dict[str, Any]) -> None:
+        call_id = message["id"]
+        answer = self.handlers[message["method"]](message["params"])
         if call_id != _ONE_WAY:
-            self._put((call_id, answer))
+            self._put({"id": call_id, "result": answer})
 
 
 class _Caller(_Framed):
@@ -84,20 +83,19 @@ class _Caller(_Framed):
     def call(self, method: str, fields: dict[str, Any]) -> asyncio.Future[Any]:
         self._last_id = call_id = self._last_id + 1
         self._pending[call_id] = future = self._loop.create_future()
-        self._request((call_id, method, fields))
+        self._request({"id": call_id, "method": method, "params": fields})
         return future
 
     def send(self, method: str, fields: dict[str, Any]) -> None:
-        self._request((_ONE_WAY, method, fields))
+        self._request({"id": _ONE_WAY, "method": method, "params": fields})
 
-    def _request(self, message: tuple[Any, ...]) -> None:
+    def _request(self, message: dict[str, Any]) -> None:
         if not self._to_write:
             self._loop.call_soon(self._flush)
         self._put(message)
 
-    def message_received(self, message: list[Any]) -> None:
-        call_id, answer = message
-        self._pending.pop(call_id).set_result(answer)
+    def message_received(self, message: dict[str, Any]) -> None:
+        self._pending.pop(message["id"]).set_result(message["result"])
 
 
 class _Client(AwaitableClient):

@@ -1,0 +1,300 @@
+"""What the tests of the driver share: a few services, a connection of two peers, and a remote that is only bytes."""
+
+from __future__ import annotations
+
+import gc
+import struct
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import anyio
+import anyio.abc
+
+from duologue import (
+    CallBudget,
+    Context,
+    Limits,
+    Message,
+    Namespace,
+    Peer,
+    PeerClosed,
+    PeerEvent,
+    Server,
+    Services,
+    connect,
+    serve,
+)
+from duologue.protocol.frames import LENGTH_PREFIXED, Frame
+from duologue_adapters.driver import DriverPeer
+
+RESPONSE_SID = 2**64 - 1
+QUICK = Limits(discard_timeout=0.05)
+"""For connections whose other end is bytes by hand, and does not hang up when it is told goodbye."""
+
+
+class Add(Message[int]):
+    a: int
+    b: int
+
+
+class Echo(Message[bytes]):
+    data: bytes
+
+
+class Say(Message[None]):
+    text: str
+
+
+class Hold(Message[str]):
+    """Its handler waits until the test lets it go on."""
+
+    name: str = ""
+
+
+class Fail(Message[int]):
+    how: str = ""
+
+
+tools = Namespace("tools", [Add, Echo, Say, Hold, Fail])
+
+
+class Tools:
+    """One end's services, and what came of them."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.began: list[str] = []
+        self.ended: list[str] = []
+        self.cancelled: list[str] = []
+        self.running = 0
+        self.most = 0
+        self.changed = anyio.Event()
+        self.release = anyio.Event()
+        self.services = Services(tools)
+        for handler in (self.add, self.echo, self.say, self.hold, self.fail):
+            self.services.handler(cast("Any", handler))
+
+    async def add(self, msg: Add) -> int:
+        return msg.a + msg.b
+
+    async def echo(self, msg: Echo) -> bytes:
+        return msg.data
+
+    async def say(self, msg: Say) -> None:
+        self.said.append(msg.text)
+        self._note()
+
+    async def hold(self, msg: Hold, ctx: Context) -> str:
+        self.began.append(msg.name)
+        self.running += 1
+        self.most = max(self.most, self.running)
+        self._note()
+        try:
+            await self.release.wait()
+            self.ended.append(msg.name)
+            return msg.name
+        except BaseException:
+            self.cancelled.append(msg.name)
+            raise
+        finally:
+            self.running -= 1
+            self._note()
+
+    async def fail(self, msg: Fail) -> int:
+        raise FAILURES[msg.how]()
+
+    def _note(self) -> None:
+        self.changed.set()
+        self.changed = anyio.Event()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until something that a handler changes is so."""
+        while not condition():
+            await self.changed.wait()
+
+
+class Unusual(BaseException):
+    """No `Exception`."""
+
+
+FAILURES: dict[str, Callable[[], BaseException]] = {
+    "": lambda: ValueError("secret /etc/passwd"),
+    "exception": lambda: ValueError("secret"),
+    "group": lambda: ExceptionGroup("secret", [ValueError("secret"), KeyError("secret")]),
+    "base": lambda: Unusual("secret"),
+    "base group": lambda: BaseExceptionGroup("secret", [Unusual("secret")]),
+    "stop": lambda: StopIteration("secret"),
+    "stop async": lambda: StopAsyncIteration("secret"),
+    "memory": lambda: MemoryError("secret"),
+    "recursion": lambda: RecursionError("secret"),
+    "timeout": lambda: TimeoutError("secret"),
+    "assertion": lambda: AssertionError("secret"),
+}
+
+
+@asynccontextmanager
+async def connected(
+    url: str,
+    server: Services | None = None,
+    client: Services | None = None,
+    *,
+    wireformat: str = "msgpack",
+    limits: Limits = Limits(),
+    client_limits: Limits | None = None,
+    budget: CallBudget | None = None,
+) -> AsyncIterator[tuple[Peer, Peer]]:
+    """A server with one client: the client's peer, and the server's peer of it."""
+    arrived: list[Peer] = []
+    here = anyio.Event()
+
+    def on_peer(peer: Peer) -> None:
+        arrived.append(peer)
+        here.set()
+
+    async with (
+        serve(url, server, wireformat=wireformat, limits=limits, budget=budget, on_peer=on_peer) as serving,
+        connect(serving.url, client, wireformat=wireformat, limits=client_limits or limits) as peer,
+    ):
+        await here.wait()
+        yield peer, arrived[0]
+
+
+async def first_peer(server: Server) -> Peer:
+    """The server's first peer, as soon as it is there."""
+    while not (peers := tuple(server.peers)):
+        await turn()
+    return peers[0]
+
+
+async def turn(count: int = 1) -> None:
+    """Let others run for some passes of the loop."""
+    for _ in range(count):
+        await anyio.lowlevel.checkpoint()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until something is so that has no event of its own. The test's own end ends it, too."""
+    while not condition():
+        await anyio.sleep(0.001)
+
+
+async def events_of(peer: Peer) -> list[PeerEvent]:
+    """All events from now to the end."""
+    return [event async for event in cast("AsyncIterator[PeerEvent]", peer.events())]
+
+
+async def next_event(events: Any) -> PeerEvent:
+    event: PeerEvent = await anext(events)
+    return event
+
+
+async def closed_event(peer: Peer) -> PeerClosed:
+    """The last event of a peer."""
+    last = (await events_of(peer))[-1]
+    assert isinstance(last, PeerClosed)
+    return last
+
+
+class State:
+    """What a peer holds now. Looked at from the inside, since nothing of it is for users."""
+
+    def __init__(self, peer: Peer) -> None:
+        connection = cast("DriverPeer", peer)._connection
+        incoming, outgoing = connection.incoming, connection.outgoing
+        self.permits = incoming.budget.in_use
+        self.lent = incoming.budget.lent
+        self.line = incoming.budget.waiting
+        self.handlers = incoming.running
+        self.unanswered = incoming.unanswered
+        self.parked = incoming.parking.waiting
+        self.sends = incoming.sends.running
+        self.pending = len(outgoing.pending)
+        self.waiting = outgoing.waiting
+        self.queued = connection.outbox.level
+
+    @property
+    def is_idle(self) -> bool:
+        """Nothing is held, nothing is under way."""
+        return not any(vars(self).values())
+
+    def __repr__(self) -> str:
+        return str({name: value for name, value in vars(self).items() if value})
+
+
+def frame(sid: int, cid: int, payload: bytes = b"") -> bytes:
+    """A frame, written by hand: the length counts itself."""
+    return struct.pack("<QQQ", 24 + len(payload), sid, cid) + payload
+
+
+class RawRemote:
+    """The other end of a connection, which knows nothing of the library: frames by hand."""
+
+    def __init__(self, stream: anyio.abc.ByteStream) -> None:
+        self.stream = stream
+        self._decoder = LENGTH_PREFIXED.decoder(2**40)
+        self._frames: list[Frame] = []
+        self.received = b""
+        self.is_ended = False
+
+    async def send(self, data: bytes) -> None:
+        await self.stream.send(data)
+
+    async def frame(self) -> Frame:
+        """The next frame: (sid, cid, payload)."""
+        while not self._frames:
+            data = await self.stream.receive()
+            self.received += data
+            self._decoder.feed(data)
+            self._frames.extend(self._decoder.frames())
+        return self._frames.pop(0)
+
+    async def read_to_end(self) -> bytes:
+        """Everything that ever came, when the stream has ended."""
+        try:
+            while True:
+                self.received += await self.stream.receive()
+        except (anyio.EndOfStream, anyio.BrokenResourceError):
+            self.is_ended = True
+        return self.received
+
+
+@asynccontextmanager
+async def raw_client(url: str) -> AsyncIterator[RawRemote]:
+    """A socket that is connected to a server."""
+    host, port = url.removeprefix("tcp://").rsplit(":", 1)
+    async with await anyio.connect_tcp(host, int(port)) as stream:
+        yield RawRemote(stream)
+
+
+@asynccontextmanager
+async def raw_server() -> AsyncIterator[tuple[str, Callable[[], Any]]]:
+    """A socket that listens: its URL, and what gives the next connection."""
+    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
+        accepted, remotes = anyio.create_memory_object_stream[RawRemote](10)
+        done = anyio.Event()
+
+        async def handle(stream: anyio.abc.SocketStream) -> None:
+            async with stream:
+                await accepted.send(RawRemote(stream))
+                await done.wait()
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(listener.serve, handle)
+            host, port = listener.extra(anyio.abc.SocketAttribute.local_address)[:2]
+            with accepted, remotes:
+                yield f"tcp://{host}:{port}", remotes.receive
+            done.set()
+            group.cancel_scope.cancel()
+
+
+def threads_now() -> set[threading.Thread]:
+    """Threads that were started for a purpose: the pools that loops keep for later are not counted."""
+    return {each for each in threading.enumerate() if "worker" not in each.name.lower()}
+
+
+def collect() -> None:
+    """All garbage, cycles of cycles too."""
+    for _ in range(3):
+        gc.collect()
