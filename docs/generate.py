@@ -28,6 +28,8 @@ NOT_ENFORCED = ("nesting", "items", "server_bytes")
 """Limits about which the guide says more than their own docstrings do."""
 
 _REGION = re.compile(r"(?P<begin><!-- generated: (?P<name>[a-z]+) -->\n).*?(?P<end><!-- end -->)", re.DOTALL)
+_PAGE = re.compile(r" \((?:docs/|F\d)[^)]*\)")
+"""Where comments refer to a page."""
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z`\"])")
 
 
@@ -191,7 +193,7 @@ def _first_line(path: Path) -> str:
     docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
     if docstring is None:
         raise Stale(f"{path.relative_to(ROOT)} has no docstring: say what the file is for")
-    return escaped(first_sentence(docstring))
+    return escaped(_PAGE.sub("", first_sentence(docstring)))
 
 
 def limits() -> str:
@@ -213,7 +215,9 @@ def limits() -> str:
 
 
 def _shown_value(value: ast.expr) -> str:
-    return re.sub(r"\b(KIB|MIB)\b", lambda unit: unit[0][0] + "iB", ast.unparse(value)).replace(" * ", " ")
+    """`8 * MIB` as `8 MiB`, `60.0` as `60`."""
+    text = re.sub(r"(?<!\* )\b(?=[KM]IB\b)", "1 * ", ast.unparse(value))
+    return re.sub(r" \* ([KM])IB", r" \1iB", text).removesuffix(".0")
 
 
 # -- writing ---------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from duologue import Adapter, ConnectFailed, Peer, PeerSettings, Server, ServerSettings, hookimpl
@@ -180,7 +180,7 @@ class MemoryAdapter(Adapter):
     schemes = ("mem",)
 
     @asynccontextmanager
-    async def connect(self, url: str, settings: PeerSettings) -> AsyncIterator[Peer]:
+    async def connect(self, url: str, settings: PeerSettings) -> AsyncGenerator[Peer, None]:
         check_options("mem", settings.options)
         listener = _listeners.get(_name_in(url))
         if listener is None:
@@ -194,7 +194,7 @@ class MemoryAdapter(Adapter):
             yield peer
 
     @asynccontextmanager
-    async def serve(self, url: str, settings: ServerSettings) -> AsyncIterator[Server]:
+    async def serve(self, url: str, settings: ServerSettings) -> AsyncGenerator[Server, None]:
         check_options("mem", settings.options)
         name = _name_in(url)
         async with engine_here(settings.limits) as engine:
@@ -212,7 +212,7 @@ class MemoryAdapter(Adapter):
 @asynccontextmanager
 async def pair(
     one: PeerSettings, other: PeerSettings, *, capacity: int = CAPACITY
-) -> AsyncIterator[tuple[Peer, Peer]]:
+) -> AsyncGenerator[tuple[Peer, Peer], None]:
     """Two peers at the ends of one pipe of `capacity` bytes in each direction."""
     async with engine_here(one.limits) as engine:
         one_link, other_link = MemoryLink.pair(engine, engine, capacity)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import anyio.abc
@@ -22,7 +22,7 @@ async def peer_over(
     limits: Limits | None = None,
     budget: CallBudget | None = None,
     name: str = "",
-) -> AsyncIterator[Peer]:
+) -> AsyncGenerator[Peer, None]:
     """A peer for the time of a block; the stream is closed with it.
 
     `stream` is open, and nobody else uses it. The parameters are those of `duologue.connect`. Frames may be cut

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 
 from duologue import Peer, PeerSettings, Server, ServerSettings, ServiceMap
@@ -33,7 +33,7 @@ def start_peer(peer: DriverPeer, settings: PeerSettings) -> None:
 
 
 @asynccontextmanager
-async def running_peer(engine: Engine, link: Link, settings: PeerSettings) -> AsyncIterator[Peer]:
+async def running_peer(engine: Engine, link: Link, settings: PeerSettings) -> AsyncGenerator[Peer, None]:
     """A peer for the time of a block. Left normally it closes, and what is in the outbox still leaves; else it aborts."""
     peer = make_peer(engine, link, settings)
     start_peer(peer, settings)
@@ -159,7 +159,7 @@ class DriverServer(Server):
 @asynccontextmanager
 async def running_server(
     engine: Engine, listen: Callable[[], Awaitable[Listener]], settings: ServerSettings
-) -> AsyncIterator[Server]:
+) -> AsyncGenerator[Server, None]:
     """A server for the time of a block."""
     server = DriverServer(engine, await listen(), settings)
     server.start()

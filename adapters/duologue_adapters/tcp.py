@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import anyio
@@ -29,7 +29,7 @@ class TcpAdapter(Adapter):
     schemes = ("tcp",)
 
     @asynccontextmanager
-    async def connect(self, url: str, settings: PeerSettings) -> AsyncIterator[Peer]:
+    async def connect(self, url: str, settings: PeerSettings) -> AsyncGenerator[Peer, None]:
         check_options("tcp", settings.options)
         host, port = host_and_port(url)
         async with engine_here(settings.limits) as engine:
@@ -45,7 +45,7 @@ class TcpAdapter(Adapter):
                 yield peer
 
     @asynccontextmanager
-    async def serve(self, url: str, settings: ServerSettings) -> AsyncIterator[Server]:
+    async def serve(self, url: str, settings: ServerSettings) -> AsyncGenerator[Server, None]:
         check_options("tcp", settings.options)
         host, port = host_and_port(url)
         async with engine_here(settings.limits) as engine:

@@ -72,7 +72,9 @@ class UnknownScheme(PluginError):
     """No adapter is installed for the URL's scheme. `known` lists the ones that are."""
 
     def __init__(self, scheme: str, known: tuple[str, ...]) -> None:
-        super().__init__(f"no adapter for {scheme!r} URLs: known are {', '.join(known) or 'none'}; install the plug-in, or mend the URL")
+        super().__init__(
+            f"no adapter for {scheme!r} URLs: known are {', '.join(known) or 'none'}; install the plug-in, or mend the URL"
+        )
         self.scheme = scheme
         self.known = known
 
@@ -81,7 +83,9 @@ class UnknownWireFormat(PluginError):
     """No wire format of that name is installed. `known` lists the ones that are."""
 
     def __init__(self, name: str, known: tuple[str, ...]) -> None:
-        super().__init__(f"no wire format named {name!r}: known are {', '.join(known) or 'none'}; install the plug-in, or mend the name")
+        super().__init__(
+            f"no wire format named {name!r}: known are {', '.join(known) or 'none'}; install the plug-in, or mend the name"
+        )
         self.name = name
         self.known = known
 

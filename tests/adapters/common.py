@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import gc
+import socket
 import struct
 import threading
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import ExitStack, asynccontextmanager
 from typing import Any, cast
 
 import anyio
-import anyio.abc
+import anyio.lowlevel
 
 from duologue import (
     CallBudget,
@@ -26,7 +27,6 @@ from duologue import (
     connect,
     serve,
 )
-from duologue.protocol.frames import LENGTH_PREFIXED, Frame
 from duologue_adapters.driver import DriverPeer
 
 RESPONSE_SID = 2**64 - 1
@@ -229,64 +229,92 @@ def frame(sid: int, cid: int, payload: bytes = b"") -> bytes:
 
 
 class RawRemote:
-    """The other end of a connection, which knows nothing of the library: frames by hand."""
+    """The other end of a connection, which knows nothing of the library: a bare socket, and frames by hand.
 
-    def __init__(self, stream: anyio.abc.ByteStream) -> None:
-        self.stream = stream
-        self._decoder = LENGTH_PREFIXED.decoder(2**40)
-        self._frames: list[Frame] = []
+    It reads only when it is asked to, so it can be a remote that does not read.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        self.socket = sock
         self.received = b""
-        self.is_ended = False
+        """Everything that ever came."""
+        self._taken = 0
 
     async def send(self, data: bytes) -> None:
-        await self.stream.send(data)
+        """Write all of it."""
+        rest = memoryview(data)
+        while rest:
+            try:
+                rest = rest[self.socket.send(rest) :]
+            except BlockingIOError:
+                await anyio.wait_writable(self.socket)
 
-    async def frame(self) -> Frame:
-        """The next frame: (sid, cid, payload)."""
-        while not self._frames:
-            data = await self.stream.receive()
-            self.received += data
-            self._decoder.feed(data)
-            self._frames.extend(self._decoder.frames())
-        return self._frames.pop(0)
+    async def receive(self) -> bytes:
+        """Some bytes; none at the end of the stream."""
+        while True:
+            try:
+                data = self.socket.recv(65536)
+            except BlockingIOError:
+                await anyio.wait_readable(self.socket)
+            else:
+                self.received += data
+                return data
+
+    async def frame(self) -> tuple[int, int, bytes]:
+        """The next frame: service id, call id, payload."""
+        header = await self._next(24)
+        size, sid, cid = struct.unpack("<QQQ", header)
+        return sid, cid, await self._next(size - 24)
+
+    async def _next(self, size: int) -> bytes:
+        while len(self.received) - self._taken < size:
+            if not await self.receive():
+                raise EOFError(self.received[self._taken :])
+        self._taken += size
+        return self.received[self._taken - size : self._taken]
 
     async def read_to_end(self) -> bytes:
         """Everything that ever came, when the stream has ended."""
-        try:
-            while True:
-                self.received += await self.stream.receive()
-        except (anyio.EndOfStream, anyio.BrokenResourceError):
-            self.is_ended = True
+        while await self.receive():
+            pass
         return self.received
+
+    def end_writing(self) -> None:
+        """Half-close."""
+        self.socket.shutdown(socket.SHUT_WR)
+
+    def reset(self) -> None:
+        """Vanish in the rudest way: everything unsent is lost, and the other end gets a reset."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.socket.close()
 
 
 @asynccontextmanager
 async def raw_client(url: str) -> AsyncIterator[RawRemote]:
     """A socket that is connected to a server."""
     host, port = url.removeprefix("tcp://").rsplit(":", 1)
-    async with await anyio.connect_tcp(host, int(port)) as stream:
-        yield RawRemote(stream)
+    with socket.create_connection((host, int(port))) as sock:
+        yield RawRemote(sock)
 
 
 @asynccontextmanager
-async def raw_server() -> AsyncIterator[tuple[str, Callable[[], Any]]]:
+async def raw_server(*, receive_buffer: int = 0) -> AsyncIterator[tuple[str, Callable[[], Awaitable[RawRemote]]]]:
     """A socket that listens: its URL, and what gives the next connection."""
-    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
-        accepted, remotes = anyio.create_memory_object_stream[RawRemote](10)
-        done = anyio.Event()
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        if receive_buffer:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        listener.setblocking(False)
 
-        async def handle(stream: anyio.abc.SocketStream) -> None:
-            async with stream:
-                await accepted.send(RawRemote(stream))
-                await done.wait()
+        async def accept() -> RawRemote:
+            await anyio.wait_readable(listener)
+            return RawRemote(stack.enter_context(listener.accept()[0]))
 
-        async with anyio.create_task_group() as group:
-            group.start_soon(listener.serve, handle)
-            host, port = listener.extra(anyio.abc.SocketAttribute.local_address)[:2]
-            with accepted, remotes:
-                yield f"tcp://{host}:{port}", remotes.receive
-            done.set()
-            group.cancel_scope.cancel()
+        host, port = listener.getsockname()
+        yield f"tcp://{host}:{port}", accept
 
 
 def threads_now() -> set[threading.Thread]:

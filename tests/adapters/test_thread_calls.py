@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import anyio.from_thread
-import pytest
 
 from duologue import CallBudget, Context, Message, Namespace, Services, connect, serve
 
@@ -20,8 +19,6 @@ back = Namespace("back", [Through])
 calc = Namespace("calc", [Double, Through])
 
 
-@pytest.mark.anyio
-@pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
 async def test_a_thread_that_calls_back_lends_its_own_permit() -> None:
     """One permit, held by a handler in a thread, that waits for a call which needs that permit: it is lent meanwhile."""
     here, there = Services(calc), Services(back)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import anyio
 import pytest
@@ -109,14 +109,14 @@ async def test_a_server_reads_errors() -> None:
         event = await next_event(events)
         assert isinstance(event, ErrorReported)
         assert (event.kind, event.cid, event.text) == (ErrorKind.DESERIALIZE_WIREFORMAT, 0, "x")
-        await remote.stream.send_eof()
+        remote.end_writing()
         assert await remote.read_to_end() == b""
 
 
 async def test_a_client_writes_and_reads_them() -> None:
     """The client's bytes are the golden ones, in the order of the calls, and golden answers are what its calls return."""
     async with raw_server() as (url, accept), connect(url, wireformat="cbor", limits=QUICK) as peer:
-        server = cast("RawRemote", await accept())
+        server = await accept()
         remote = peer.remote(remotes)
         await remote.send(Add(5))
         await server.frame()
@@ -150,7 +150,7 @@ async def test_a_client_writes_and_reads_them() -> None:
 async def test_a_client_reads_errors(what: str, call_id: int, kind: ErrorKind, executed: Executed) -> None:
     """A golden error ends the call that it names, with its kind, and the connection goes on."""
     async with raw_server() as (url, accept), connect(url, wireformat="cbor", limits=QUICK) as peer:
-        server = cast("RawRemote", await accept())
+        server = await accept()
         remote = peer.remote(remotes)
 
         async def answer_with(data: bytes) -> None:

@@ -242,7 +242,8 @@ class Model:
 
     def data_sent(self, unsent: int, now: float) -> None:
         if self.outbox.taken(unsent, now):
-            self.outgoing.admit(now)
+            if self.outgoing.blocked:
+                self.outgoing.admit(now)
             self.advance(now)
             self.look_again(now)
 
@@ -306,7 +307,8 @@ class Model:
         elif sid == RESPONSE:
             if not self.outgoing.answered(cid, "answered", payload):
                 self.unexpected(cid, now)
-            self.outgoing.admit(now)
+            else:
+                self.outgoing.admit(now)
         elif cid:
             self.call_received(Request(sid, cid, payload, self.routes.get(sid)), now)
         else:
@@ -315,6 +317,7 @@ class Model:
     def unexpected(self, cid: int, now: float) -> None:
         if self.outgoing.is_late(cid):
             self.late += 1
+            self.outgoing.admit(now)
             return
         self.strays += 1
         if not self.recent_strays or now - self.stray_began >= 10:

@@ -223,6 +223,8 @@ class End:
     """Every own call, and every send that had to wait. Their `waiter` is the model's."""
     requests: list[IncomingRequest] = field(default_factory=list)
     """Delivered and not ended."""
+    ended: IncomingRequest | None = None
+    """The last one that ended."""
     in_flight: int = 0
     """Bytes that the transport was given and has not taken."""
     outcomes: set[OutgoingCall | OutgoingSend] = field(default_factory=set)
@@ -298,7 +300,7 @@ class End:
             "permits": (self.budget.in_use, self.budget.lent, self.budget.waiting),
             "pending": len(outgoing.pending),
             "owed": outgoing.pending.owed,
-            "waiting": outgoing.waiting,
+            "waiting": (outgoing.waiting, outgoing.is_blocked),
             "wants read": real.wants_read,
             "late": real.late,
             "strays": real.strays,
@@ -320,7 +322,7 @@ class End:
             "permits": (model.budget.in_use, model.budget.lent, len(model.budget.line)),
             "pending": len(model.outgoing.pending),
             "owed": model.outgoing.owed,
-            "waiting": len(model.outgoing.waiting),
+            "waiting": (len(model.outgoing.waiting), model.outgoing.blocked),
             "wants read": model.wants_read,
             "late": model.late,
             "strays": model.strays,
@@ -531,6 +533,7 @@ class Story:
             end.both(lambda: real.done(request, self.now), lambda: end.model.end(model, "done", None, self.now))
         assert request.is_ended
         end.requests.remove(request)
+        end.ended = request
 
     def wait_for_a_remote(self, pick: int, lend: bool) -> None:
         if not (requests := self._requests()):
@@ -682,6 +685,14 @@ class Story:
             if not request.is_cancelled:
                 with pytest.raises(ValueError, match="end it with"):
                     real.done(request, now) if request.cid else real.respond(request, b"", now)
+        if end.ended is not None:
+            for again in (lambda: real.respond(end.ended, b"", now), lambda: real.done(end.ended, now)):
+                with pytest.raises(ValueError, match="has ended"):
+                    again()
+            with pytest.raises(ValueError, match="has ended"):
+                real.fail(end.ended, FailureKind.HANDLER_FAILED, now)
+            assert real.lend(end.ended, now)  # a handler that goes on after its end: there is nothing to lend any more
+            real.unlend(end.ended, now)
         for grace in (-1.0, float("nan")):
             with pytest.raises(ValueError, match="grace"):
                 real.close("", grace, now)

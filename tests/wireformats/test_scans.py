@@ -166,7 +166,7 @@ CBOR_MALFORMED = {
 
 
 @pytest.mark.parametrize("payload", CBOR_MALFORMED.values(), ids=CBOR_MALFORMED)
-@pytest.mark.parametrize("around", ["", "81", "a16161", "bf6161"])
+@pytest.mark.parametrize("around", ["", "81", "a16161"])
 def test_malformed_cbor(payload: str, around: str) -> None:
     """Each is refused, also inside of something else."""
     scan = CborScan(nesting=32, items=1000, integer_keys=True, tags=())

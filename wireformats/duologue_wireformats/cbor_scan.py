@@ -14,6 +14,7 @@ from duologue.errors import DecodeError
 _ENDLESS = 1 << 62
 """How many items an indefinite container has, until its break comes. Even, so that keys are at even counts here too."""
 _BREAK = 0xFF
+_BAD_KEY = "A key of a map is not a text, byte string or declared integer"
 _SMALL_INTEGERS = bytes(range(0x18))
 _SHORT_RUN = 8
 """Shorter arrays are walked over: asking whether they are uniform would cost as much."""
@@ -49,8 +50,8 @@ class CborScan:
     def __init__(self, *, nesting: int, items: int, integer_keys: bool, tags: Container[int]) -> None:
         self._nesting = nesting
         self._items = items
-        self._last_key = 0x7F if integer_keys else -1
-        """Keys begin with a byte up to this one, or from 0x40 on up to 0x7f: the latter are texts and byte strings."""
+        self._first_key = 0x00 if integer_keys else 0x40
+        """Keys begin with bytes from this one on: integers up to 0x3f, then byte strings, then texts up to 0x7f."""
         self._tags = tags
 
     def check(self, data: bytes) -> None:
@@ -66,7 +67,7 @@ class CborScan:
 
     def _walk(self, data: bytes) -> int:
         """Where the first item ends. One loop without calls for what is common: it is in the way of every large payload."""
-        sizes = _SIZES
+        sizes, first_key = _SIZES, self._first_key
         position, budget = 0, self._items - 1
         left, is_map, outer = 1, False, list[tuple[int, bool]]()
         """`left` items are to come in the container that we are in, keys included; around it are the `outer` ones."""
@@ -80,13 +81,9 @@ class CborScan:
                     position, left = position + 1, 0
                     continue
                 if not (is_map and left & 1):  # a key and its value are one
-                    budget -= 1
-                    if budget < 0:
-                        raise self._too_many()
-            if is_map and not left & 1 and not (0x40 <= first < 0x80 or first <= self._last_key):
-                raise DecodeError(
-                    f"A key of a map is not a text, byte string or declared integer (byte {position})"
-                )
+                    budget = self._spend(budget, 1)
+            if is_map and not left & 1 and not first_key <= first < 0x80:
+                raise DecodeError(f"{_BAD_KEY} (byte {position})")
             left -= 1
             if size := sizes[first]:
                 position += size
@@ -94,37 +91,32 @@ class CborScan:
             major, count, position = _head(data, first, position)
             if major in (2, 3):
                 position, budget = self._skip_string(data, major, count, position, budget)
-            elif major == 6:
+                continue
+            if count == 0 and major != 6:
+                continue  # nothing is in it, so nothing in it can be too deep
+            self._check_depth(outer)
+            if major == 6:
                 self._check_tag(count, position)
-                self._check_depth(outer)
-                outer.append((left, is_map))
-                left, is_map = 1, False
+                count = 1
             elif count < 0:
-                if data[position] == _BREAK:  # nothing is in it, so nothing in it can be too deep
-                    position += 1
-                    continue
-                self._check_depth(outer)
-                outer.append((left, is_map))
-                left, is_map = _ENDLESS, major == 5
-            elif count:
-                self._check_depth(outer)
+                count = _ENDLESS
+            else:
                 budget = self._spend(budget, count)
                 if count > len(data) - position:
                     raise IndexError
-                after = _after_run(data, position, count) if major == 4 and count >= _SHORT_RUN else position
-                if after == position:
-                    outer.append((left, is_map))
-                    left, is_map = count << (major == 5), major == 5
-                position = after
+                after = _after_run(data, position, count) if major == 4 else position
+                if after > position:
+                    position = after
+                    continue
+                count <<= major == 5
+            outer.append((left, is_map))
+            left, is_map = count, major == 5
         return position
 
     def _spend(self, budget: int, items: int) -> int:
         if items > budget:
-            raise self._too_many()
+            raise DecodeError(f"More than {self._items} values in one payload")
         return budget - items
-
-    def _too_many(self) -> DecodeError:
-        return DecodeError(f"More than {self._items} values in one payload")
 
     def _check_depth(self, outer: list[tuple[int, bool]]) -> None:
         if len(outer) >= self._nesting:
@@ -157,7 +149,8 @@ def _head(data: bytes, first: int, position: int) -> tuple[int, int, int]:
     if argument < 0x18:
         return major, argument, position
     if argument == 0x1F:
-        return major, -1, position
+        is_empty = major in (4, 5) and data[position] == _BREAK
+        return (major, 0, position + 1) if is_empty else (major, -1, position)
     end = position + (1 << (argument - 0x18))
     if end > len(data):
         raise IndexError
@@ -169,6 +162,8 @@ def _after_run(data: bytes, position: int, count: int) -> int:
 
     It looks at one byte of each item, so it costs no more than the array has items, whatever it is.
     """
+    if count < _SHORT_RUN:
+        return position
     first = data[position]
     size = _SIZES[first]
     if first < len(_SMALL_INTEGERS):

@@ -96,9 +96,7 @@ class MessagePackScan:
                     raise DecodeError(f"More than {self._items} values in one payload")
                 if count > len(data) - position:
                     raise IndexError
-                after = (
-                    _after_run(data, position, count) if not makes_map and count >= _SHORT_RUN else position
-                )
+                after = position if makes_map else _after_run(data, position, count)
                 if after == position:
                     outer.append((left, is_map))
                     left, is_map = count << makes_map, makes_map
@@ -133,6 +131,8 @@ def _after_run(data: bytes, position: int, count: int) -> int:
 
     It looks at one byte of each item, so it costs no more than the array has items, whatever it is.
     """
+    if count < _SHORT_RUN:
+        return position
     first = data[position]
     size = _SIZES[first]
     if first < 0x80:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
 from duologue_adapters.engines.sockets import SocketLink, SocketListener, listening_socket
 from duologue_adapters.engines.threads import Threads
@@ -69,7 +69,8 @@ class CallbacksEngine(Engine, AbstractAsyncContextManager[Engine]):
 
     def propagates(self, exc: BaseException) -> bool:
         if isinstance(exc, BaseExceptionGroup):
-            return exc.subgroup(_MUST_PROPAGATE) is not None
+            group = cast("BaseExceptionGroup[BaseException]", exc)
+            return group.subgroup(_MUST_PROPAGATE) is not None
         return isinstance(exc, _MUST_PROPAGATE)
 
     async def run_in_thread(self, function: Callable[[], None], ended: Callable[[], None]) -> None:

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import anyio.abc
@@ -103,7 +103,8 @@ class StreamsEngine(Engine, AbstractAsyncContextManager[Engine]):
     def propagates(self, exc: BaseException) -> bool:
         mean_it = (self._cancelled, KeyboardInterrupt, SystemExit, GeneratorExit)
         if isinstance(exc, BaseExceptionGroup):
-            return exc.subgroup(mean_it) is not None
+            group = cast("BaseExceptionGroup[BaseException]", exc)
+            return group.subgroup(mean_it) is not None
         return isinstance(exc, mean_it)
 
     async def run_in_thread(self, function: Callable[[], None], ended: Callable[[], None]) -> None:

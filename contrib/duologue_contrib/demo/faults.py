@@ -31,7 +31,7 @@ AT_ONCE = 64
 
 MIB = 1024 * 1024
 TIMEOUT = 0.25
-LATE = 1.0
+LATE = 2.0
 """Seconds after a timeout's end when it would be called late, on a machine that is busy."""
 
 Fault = Callable[[Peer], Awaitable[object]]

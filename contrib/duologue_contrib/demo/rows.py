@@ -12,7 +12,7 @@ import anyio
 from duologue import PluginError, connect
 from duologue_contrib.demo.stage import Stage
 
-LONGEST = 30.0
+LONGEST = 60.0
 """Seconds after which a row has failed. All of them together take a few."""
 
 

@@ -49,9 +49,11 @@ class Counts(logging.Handler):
         """One more that works."""
         self._working += 1
         self._most = max(self._most, self._working)
-        await self._begun.wait()
-        await anyio.sleep(msg.seconds)
-        self._working -= 1
+        try:
+            await self._begun.wait()
+            await anyio.sleep(msg.seconds)
+        finally:
+            self._working -= 1
 
     async def begin(self, msg: Begin) -> None:
         """All may go on."""

@@ -55,7 +55,9 @@ class CallBudget:
         return len(self._line)
 
     def __repr__(self) -> str:
-        return f"CallBudget({self._running}/{self._limit} in use, {self._lent} lent, {len(self._line)} waiting)"
+        return (
+            f"CallBudget({self._running}/{self._limit} in use, {self._lent} lent, {len(self._line)} waiting)"
+        )
 
     def try_acquire(self, waiter: PermitWaiter) -> bool:
         """Take a permit, or get into the line."""
@@ -107,7 +109,17 @@ class CallBudget:
 class SendBudget:
     """Slots for one-way messages, counted and weighed. One per connection. Over it the connection stops reading."""
 
-    __slots__ = ("_bytes_limit", "_lent_limit", "_limit", "bytes", "is_full", "lent", "running", "waiting", "waiting_bytes")
+    __slots__ = (
+        "_bytes_limit",
+        "_lent_limit",
+        "_limit",
+        "bytes",
+        "is_full",
+        "lent",
+        "running",
+        "waiting",
+        "waiting_bytes",
+    )
 
     def __init__(self, limits: Limits) -> None:
         self._limit = limits.sends

@@ -72,14 +72,18 @@ class Connection:
         self._reading = Reading(framing.decoder(limits.max_frame), limits.frame_timeout)
         self._outbox = Outbox(limits.outbox_high)
         self._outgoing = Outgoing(limits, framing, self._outbox, self._events, first_call_id)
-        self._incoming = Incoming(router, budget, limits, framing, error_bodies.encode, self._outbox, self._events)
+        self._incoming = Incoming(
+            router, budget, limits, framing, error_bodies.encode, self._outbox, self._events
+        )
         self._strays = StrayCounter(limits.strays)
         self._life = Lifecycle()
         self._refusals_limit = NESTED_SHARE * limits.owed * REFUSAL_SIZE
 
     # -- commands: own requests -----------------------------------------------------------
 
-    def call(self, sid: int, payload: bytes, deadline: float | None, now: float, nested: bool = False) -> OutgoingCall:
+    def call(
+        self, sid: int, payload: bytes, deadline: float | None, now: float, nested: bool = False
+    ) -> OutgoingCall:
         """Call a service. Waits in the core until there is room; one event gives the outcome.
 
         `deadline` is in the clock of `now`; None for never; one that is past fails at once. `nested`: made in the
@@ -120,7 +124,9 @@ class Connection:
         if self._reading.is_paused or not self._life.is_open:
             self._request_ended(now)
 
-    def fail(self, request: IncomingRequest, kind: FailureKind, now: float, error: BaseException | None = None) -> None:
+    def fail(
+        self, request: IncomingRequest, kind: FailureKind, now: float, error: BaseException | None = None
+    ) -> None:
         """The handler has failed. `error` goes into the local event, and nowhere else."""
         self._incoming.fail(request, kind, now, error)
         if self._reading.is_paused or not self._life.is_open:
@@ -362,7 +368,9 @@ class Connection:
             if self._outgoing.has_waiting:
                 self._outgoing.admit(now)
         elif self._strays.count(now):
-            raise ProtocolError(f"over {self.limits.strays} answers to calls that never were, within {StrayCounter.WINDOW:g} s")
+            raise ProtocolError(
+                f"over {self.limits.strays} answers to calls that never were, within {StrayCounter.WINDOW:g} s"
+            )
 
     # -- ending -----------------------------------------------------------------------------------
 
@@ -488,5 +496,3 @@ def _earlier(one: float | None, other: float | None) -> float | None:
 def _public_text(error: ProtocolError) -> str:
     """What the remote may read about its own mistake: sizes and ids that it sent, never a byte of payload."""
     return str(error) if type(error) is ProtocolError else "a frame is over the size limit"
-
-

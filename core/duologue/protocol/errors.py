@@ -78,7 +78,9 @@ class FrameTooLarge(ProtocolError):
     """A frame is over the limit: ours (nothing was written, the connection stays), or the remote's (it closes)."""
 
     def __init__(self, size: int, limit: int) -> None:
-        super().__init__(f"a frame of {size} bytes is over the limit of {limit}: send less, or raise Limits.max_frame on both ends")
+        super().__init__(
+            f"a frame of {size} bytes is over the limit of {limit}: send less, or raise Limits.max_frame on both ends"
+        )
         self.size = size
         self.limit = limit
 
@@ -95,7 +97,9 @@ class SendTimeout(DuologueError):
     """A `send` found no room in the outbox within its timeout. No byte of it has left."""
 
     def __init__(self) -> None:
-        super().__init__("no room to send within the timeout: the remote does not read, or this end sends faster than the link carries")
+        super().__init__(
+            "no room to send within the timeout: the remote does not read, or this end sends faster than the link carries"
+        )
 
 
 class CallError(DuologueError):
@@ -144,7 +148,9 @@ class ConnectionClosed(CallError):
     """This end has closed the connection, or is closing it. `reason` says who ended it first."""
 
     def __init__(self, reason: CloseReason, executed: Executed = Executed.NO, detail: str = "") -> None:
-        super().__init__(f"the connection is closed: {reason.value}" + (f" ({detail})" if detail else ""), executed)
+        super().__init__(
+            f"the connection is closed: {reason.value}" + (f" ({detail})" if detail else ""), executed
+        )
         self.reason = reason
 
 
@@ -152,5 +158,7 @@ class ConnectionLost(CallError):
     """The connection ended under a waiting call, and not by us. `reason` says how."""
 
     def __init__(self, reason: CloseReason, executed: Executed, detail: str = "") -> None:
-        super().__init__(f"the connection was lost: {reason.value}" + (f" ({detail})" if detail else ""), executed)
+        super().__init__(
+            f"the connection was lost: {reason.value}" + (f" ({detail})" if detail else ""), executed
+        )
         self.reason = reason

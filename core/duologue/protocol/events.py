@@ -11,14 +11,25 @@ from typing import TYPE_CHECKING, Any
 from duologue.protocol.errors import CallError, CloseReason, DuologueError, ErrorKind, FailureKind
 
 if TYPE_CHECKING:
-    from duologue.protocol.outgoing import OutgoingCall, OutgoingSend
+    from duologue.protocol.pending import OutgoingCall, OutgoingSend
     from duologue.protocol.routes import Route
 
 
 class IncomingRequest:
     """A request of the remote's. Delivered once, then ended by exactly one of `respond`, `fail` and `done`."""
 
-    __slots__ = ("cid", "handler", "is_cancelled", "is_delivered", "is_ended", "payload", "permit", "route", "sid", "waits")
+    __slots__ = (
+        "cid",
+        "handler",
+        "is_cancelled",
+        "is_delivered",
+        "is_ended",
+        "payload",
+        "permit",
+        "route",
+        "sid",
+        "waits",
+    )
 
     def __init__(self, sid: int, cid: int, payload: bytes, route: Route | None) -> None:
         self.sid = sid
@@ -126,7 +137,9 @@ class RequestFailed:
 
     __slots__ = ("cid", "error", "kind", "service", "sid")
 
-    def __init__(self, kind: FailureKind, sid: int, cid: int, service: str = "", error: BaseException | None = None) -> None:
+    def __init__(
+        self, kind: FailureKind, sid: int, cid: int, service: str = "", error: BaseException | None = None
+    ) -> None:
         self.kind = kind
         """What went wrong."""
         self.sid = sid

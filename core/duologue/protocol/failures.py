@@ -6,8 +6,8 @@ kinds and ids, never the text of an exception.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, cast
+from collections.abc import Callable, Mapping
+from typing import Any, TypeGuard
 
 from duologue.protocol.errors import (
     MAX_ERROR_TEXT,
@@ -54,17 +54,27 @@ def connection_error_body(text: str) -> dict[str, Any]:
 def read_error(payload: bytes, decode: Callable[[bytes], Any]) -> tuple[ErrorKind, str]:
     """The kind and the text of an error body. Whatever can't be understood is `UNREADABLE`: it never fails."""
     try:
-        body = decode(payload)
+        body = _fields(decode(payload))
     except DecodeError:
         return ErrorKind.UNREADABLE, ""
-    if not isinstance(body, dict) or len(body := cast("dict[Any, Any]", body)) != 1:
+    if len(body) != 1:
         return ErrorKind.UNREADABLE, ""
     (name, content), *_ = body.items()
-    kind = _ON_THE_WIRE.get(name) if isinstance(name, str) else None
+    if not isinstance(name, str):
+        return ErrorKind.UNREADABLE, ""
+    kind = _ON_THE_WIRE.get(name)
     if kind is None:
-        return ErrorKind.UNREADABLE, name[:MAX_ERROR_TEXT] if isinstance(name, str) else ""
-    text = cast("dict[Any, Any]", content).get("context") if isinstance(content, dict) else None
+        return ErrorKind.UNREADABLE, name[:MAX_ERROR_TEXT]
+    text = _fields(content).get("context")
     return kind, text[:MAX_ERROR_TEXT] if isinstance(text, str) else ""
+
+
+def _fields(body: Any) -> Mapping[Any, Any]:
+    return body if _is_mapping(body) else {}
+
+
+def _is_mapping(body: object) -> TypeGuard[Mapping[Any, Any]]:
+    return isinstance(body, Mapping)
 
 
 def call_error(kind: ErrorKind, text: str) -> CallError:

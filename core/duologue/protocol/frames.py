@@ -96,7 +96,17 @@ LENGTH_PREFIXED = LengthPrefixed()
 class LengthPrefixedDecoder(FrameDecoder):
     """What is held is one of: chunks not looked at yet, the first bytes of a header, or a header and part of its payload."""
 
-    __slots__ = ("_chunks", "_head", "_ids", "_max", "_missing", "_offset", "_payload", "_poisoned", "_waiting")
+    __slots__ = (
+        "_chunks",
+        "_head",
+        "_ids",
+        "_max",
+        "_missing",
+        "_offset",
+        "_payload",
+        "_poisoned",
+        "_waiting",
+    )
 
     def __init__(self, max_frame: int) -> None:
         self._max = max_frame
@@ -163,8 +173,8 @@ class LengthPrefixedDecoder(FrameDecoder):
                 self._offset = following
                 self._waiting -= length
                 yield sid, cid, chunk[offset + HEADER_SIZE : following]
-                if self._poisoned:
-                    return
+                if not chunks:
+                    return  # poisoned meanwhile
                 offset = following
             self._keep_rest(chunk, offset)
 
@@ -228,12 +238,15 @@ class LengthPrefixedDecoder(FrameDecoder):
         assert self._payload is not None
         payload = self._payload.getvalue()
         self._payload = None
-        return (*self._ids, payload)
+        sid, cid = self._ids
+        return sid, cid, payload
 
     def _check(self, length: int) -> None:
         if length < HEADER_SIZE:
             self.poison()
-            raise ProtocolError(f"a frame of {length} bytes can't hold its own header of {HEADER_SIZE}: the other end speaks another protocol, or is broken")
+            raise ProtocolError(
+                f"a frame of {length} bytes can't hold its own header of {HEADER_SIZE}: the other end speaks another protocol, or is broken"
+            )
         if length > self._max:
             self.poison()
             raise FrameTooLarge(length, self._max)

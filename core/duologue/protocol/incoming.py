@@ -11,7 +11,14 @@ from typing import Any
 
 from duologue.protocol.budget import CallBudget, SendBudget
 from duologue.protocol.errors import FailureKind, ProtocolError
-from duologue.protocol.events import CallReceived, Event, IncomingRequest, RequestCancelled, RequestFailed, SendReceived
+from duologue.protocol.events import (
+    CallReceived,
+    Event,
+    IncomingRequest,
+    RequestCancelled,
+    RequestFailed,
+    SendReceived,
+)
 from duologue.protocol.failures import WIRE_KINDS, error_body
 from duologue.protocol.frames import Framing
 from duologue.protocol.ids import ERROR_SID, RESPONSE_SID
@@ -67,7 +74,12 @@ class Incoming:
         self._calls[cid] = call = CallReceived(sid, cid, payload, route)
         parking = self.parking
         if route is not None and route.has_handler:
-            if not parking.waiting and not route.ordered and route.takes_permit and self._outbox.gated_since is None:
+            if (
+                not parking.waiting
+                and not route.ordered
+                and route.takes_permit
+                and self._outbox.gated_since is None
+            ):
                 # The common case, without a call too many: nothing waits here, so a free permit is this call's.
                 if self.budget.try_acquire(self):
                     call.permit = call.is_delivered = True
@@ -139,7 +151,9 @@ class Incoming:
             self._outbox.put_answer(self._header(RESPONSE_SID, request.cid, size), payload, now)
         self._release(request, now)
 
-    def fail(self, request: IncomingRequest, kind: FailureKind, now: float, error: BaseException | None = None) -> None:
+    def fail(
+        self, request: IncomingRequest, kind: FailureKind, now: float, error: BaseException | None = None
+    ) -> None:
         """The handler has ended, and failed. The remote learns the kind, if it called."""
         if not request.is_delivered or request.is_ended:
             raise _not_delivered(request)
@@ -225,7 +239,12 @@ class Incoming:
                 self.budget.withdraw(self)
                 break
             route = call.route
-            if route is not None and route.has_handler and route.takes_permit and not self.budget.try_acquire(self):
+            if (
+                route is not None
+                and route.has_handler
+                and route.takes_permit
+                and not self.budget.try_acquire(self)
+            ):
                 break
             parking.unpark()
             self._start_call(call, now)
@@ -319,7 +338,9 @@ class Incoming:
         self._report(call, kind)
         self._answer_failure(call, kind, now, refused=True)
 
-    def _answer_failure(self, call: IncomingRequest, kind: FailureKind, now: float, *, refused: bool = False) -> None:
+    def _answer_failure(
+        self, call: IncomingRequest, kind: FailureKind, now: float, *, refused: bool = False
+    ) -> None:
         payload = self._encode_error(error_body(WIRE_KINDS[kind], call.sid, call.cid))
         header = self._header(ERROR_SID, call.cid, len(payload))
         self._calls.pop(call.cid, None)
@@ -328,7 +349,9 @@ class Incoming:
         else:
             self._outbox.put_answer(header, payload, now)
 
-    def _report(self, request: IncomingRequest, kind: FailureKind, error: BaseException | None = None) -> None:
+    def _report(
+        self, request: IncomingRequest, kind: FailureKind, error: BaseException | None = None
+    ) -> None:
         name = request.route.name if request.route is not None else ""
         self._events.append(RequestFailed(kind, request.sid, request.cid, name, error))
 
@@ -358,7 +381,9 @@ class Incoming:
 
 
 def _not_delivered(request: IncomingRequest) -> ValueError:
-    return ValueError(f"{request!r} was not delivered, or has ended: each ends with one of respond, fail and done")
+    return ValueError(
+        f"{request!r} was not delivered, or has ended: each ends with one of respond, fail and done"
+    )
 
 
 def _id_in_use(cid: int) -> ProtocolError:

@@ -53,7 +53,16 @@ TRANSITIONS: dict[tuple[Phase, Trigger], Phase] = {
 class Lifecycle:
     """The phase, the first reason for leaving OPEN, and the ends that each phase has."""
 
-    __slots__ = ("close_ends", "detail", "discard_ends", "grace_ends", "is_discarding", "is_open", "phase", "reason")
+    __slots__ = (
+        "close_ends",
+        "detail",
+        "discard_ends",
+        "grace_ends",
+        "is_discarding",
+        "is_open",
+        "phase",
+        "reason",
+    )
 
     def __init__(self) -> None:
         self.phase = Phase.OPEN

@@ -84,7 +84,9 @@ class Limits:
             if isinstance(value, int | float) and not value >= 0:  # NaN is not >= 0 either
                 raise ValueError(f"Limits.{field.name} is {value!r}: give a number that is not negative")
         if self.max_frame < 24 + 128:
-            raise ValueError(f"Limits.max_frame is {self.max_frame}: a frame must have room for its header and an error, so at least 152")
+            raise ValueError(
+                f"Limits.max_frame is {self.max_frame}: a frame must have room for its header and an error, so at least 152"
+            )
         for name in ("calls", "sends", "sends_bytes", "owed", "parked", "parked_bytes", "outbox_high"):
             if getattr(self, name) < 1:
                 raise ValueError(f"Limits.{name} is 0: at least 1, or nothing could ever move")

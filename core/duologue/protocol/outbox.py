@@ -104,6 +104,7 @@ class Outbox:
 
     def _take_some(self) -> list[bytes]:
         count = 0
+        kind = _SEND
         for buffer, tag in zip(self._buffers, self._tags, strict=True):
             if tag != _CONTINUED:
                 if self._out >= HAND_OUT:

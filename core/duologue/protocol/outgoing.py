@@ -44,7 +44,9 @@ class Outgoing:
         "pending",
     )
 
-    def __init__(self, limits: Limits, framing: Framing, outbox: Outbox, events: list[Event], first_id: int) -> None:
+    def __init__(
+        self, limits: Limits, framing: Framing, outbox: Outbox, events: list[Event], first_id: int
+    ) -> None:
         self.pending = PendingCalls(limits.given_up, first_id)
         self.header = framing.header
         self._limits = limits
@@ -67,7 +69,9 @@ class Outgoing:
 
     # -- commands ------------------------------------------------------------------------------
 
-    def call(self, sid: int, payload: bytes, deadline: float | None, now: float, nested: bool = False) -> OutgoingCall:
+    def call(
+        self, sid: int, payload: bytes, deadline: float | None, now: float, nested: bool = False
+    ) -> OutgoingCall:
         if not 0 < sid < _FIRST_RESERVED or len(payload) > self._max_payload or deadline != deadline:
             self._check(sid, payload, deadline)
         call = OutgoingCall(sid, b"", deadline)
@@ -237,7 +241,9 @@ class Outgoing:
         if is_reserved(sid):
             raise ValueError(f"service id {sid} is reserved or not a 64-bit number: no request can go there")
         if len(payload) > self._max_payload:
-            raise FrameTooLarge(len(payload) + self._limits.max_frame - self._max_payload, self._limits.max_frame)
+            raise FrameTooLarge(
+                len(payload) + self._limits.max_frame - self._max_payload, self._limits.max_frame
+            )
         if deadline is not None and deadline != deadline:
             raise ValueError("the deadline is not a number: give seconds, or None to wait for ever")
 
@@ -252,10 +258,14 @@ class Outgoing:
 
     def _check_line(self, what: str) -> None:
         if self.waiting >= self._limits.waiting:
-            raise Overloaded(f"{self.waiting} {what} and sends wait for room already: make fewer at once, or raise Limits.waiting")
+            raise Overloaded(
+                f"{self.waiting} {what} and sends wait for room already: make fewer at once, or raise Limits.waiting"
+            )
 
     def _has_room(self) -> bool:
-        self.is_blocked = self._outbox.level > self._low if self.is_blocked else self._outbox.level >= self._high
+        self.is_blocked = (
+            self._outbox.level > self._low if self.is_blocked else self._outbox.level >= self._high
+        )
         return not self.is_blocked
 
     def _enter(self, call: OutgoingCall, now: float) -> None:

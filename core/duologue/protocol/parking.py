@@ -17,7 +17,19 @@ from duologue.protocol.limits import Limits
 class Parking:
     """Two queues, the plain one and the lane, with one bound."""
 
-    __slots__ = ("_bytes", "_bytes_limit", "_calls", "_lane", "_limit", "_overhead", "_plain", "_sends", "is_full", "turn", "waiting")
+    __slots__ = (
+        "_bytes",
+        "_bytes_limit",
+        "_calls",
+        "_lane",
+        "_limit",
+        "_overhead",
+        "_plain",
+        "_sends",
+        "is_full",
+        "turn",
+        "waiting",
+    )
 
     def __init__(self, limits: Limits, sends: SendBudget, overhead: int) -> None:
         self._limit = limits.parked
