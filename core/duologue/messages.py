@@ -135,8 +135,8 @@ def answer_type(message_class: type[Message[R]]) -> type[R]:
 
 
 def _check_options(name: str, options: Mapping[str, Any]) -> None:
-    for option in options:
-        if option in _NOT_TAKEN:
+    for option, value in options.items():
+        if option in _NOT_TAKEN and (option, value) != ("frozen", True):
             raise RegistrationError(f"the message {name} can't have {option}={_NOT_TAKEN[option]}")
 
 

@@ -176,13 +176,13 @@ async def turn(count: int = 1) -> None:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait until something is so that has no event of its own. The test's own end ends it, too."""
-    while not condition():
+    while not condition():  # noqa: ASYNC110 - it has no event
         await anyio.sleep(0.001)
 
 
 async def events_of(peer: Peer) -> list[PeerEvent]:
     """All events from now to the end."""
-    return [event async for event in cast("AsyncIterator[PeerEvent]", peer.events())]
+    return [event async for event in peer.events()]
 
 
 async def next_event(events: Any) -> PeerEvent:
@@ -299,7 +299,9 @@ async def raw_client(url: str) -> AsyncIterator[RawRemote]:
 
 
 @asynccontextmanager
-async def raw_server(*, receive_buffer: int = 0) -> AsyncIterator[tuple[str, Callable[[], Awaitable[RawRemote]]]]:
+async def raw_server(
+    *, receive_buffer: int = 0
+) -> AsyncIterator[tuple[str, Callable[[], Awaitable[RawRemote]]]]:
     """A socket that listens: its URL, and what gives the next connection."""
     with ExitStack() as stack:
         listener = stack.enter_context(socket.socket())

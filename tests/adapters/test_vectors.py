@@ -160,7 +160,7 @@ async def test_a_client_reads_errors(what: str, call_id: int, kind: ErrorKind, e
         async with anyio.create_task_group() as group:
             for _ in range(call_id - 1):  # so that the next call has the id of the vector
                 group.start_soon(answer_with, golden("response ()"))
-                assert await remote.call(Add(5)) is None
+                await remote.call(Add(5))
             group.start_soon(answer_with, golden(what))
             with pytest.raises(RemoteError) as caught:
                 await remote.call(Add(5))

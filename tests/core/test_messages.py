@@ -231,7 +231,9 @@ def test_objects() -> None:
 def test_keywords_of_msgspec() -> None:
     """Those that don't change what a message is are passed on."""
 
-    class Renamed(Message[None], rename="camel", omit_defaults=True, forbid_unknown_fields=True, order=True):
+    class Renamed(
+        Message[None], rename="camel", omit_defaults=True, forbid_unknown_fields=True, order=True, frozen=True
+    ):
         first_name: str
 
     assert msgspec.json.encode(Renamed("a")) == b'{"firstName":"a"}'

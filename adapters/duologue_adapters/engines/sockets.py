@@ -213,7 +213,7 @@ def tune(sock: socket.socket) -> None:
             sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
 
 
-def name_of(peername: object) -> str:
+def name_of(peername: Any) -> str:
     """An address, for people."""
     if isinstance(peername, tuple) and len(peername) >= 2:
         return f"{peername[0]}:{peername[1]}"

@@ -22,7 +22,7 @@ AT_ONCE = 2.0
 
 def crash_rows() -> list[Row]:
     """The one."""
-    return [Row(f"SIGKILL with {IN_FLIGHT:,} calls in flight", server_killed)]
+    return [Row(f"SIGKILL: {IN_FLIGHT:,} calls in flight, {WAITING} waiting", server_killed)]
 
 
 async def server_killed(stage: Stage) -> Outcome:

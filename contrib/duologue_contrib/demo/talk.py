@@ -84,7 +84,7 @@ async def talk(peer: Peer) -> Outcome:
     wanted = sum(2 * number for number in range(CALLS_BACK))
     expect(total == wanted, f"our handler's answers to add up to {wanted:,} at the server", total)
     sends, back = per_second(SENDS, sending, "sends"), per_second(CALLS_BACK, calling_back, "calls")
-    return Outcome(f"all right; {sends}; the server calls us: {back}", CALLS, calling)
+    return Outcome(f"answers right; {sends}, all arrived; the server calls us: {back}", CALLS, calling)
 
 
 async def many_on_one(stage: Stage) -> Outcome:
