@@ -19,6 +19,12 @@ current_request: ContextVar[tuple[DriverPeer, IncomingRequest] | None] = Context
 """The request whose handler runs here, and in the tasks that it started: the one whose permit its calls lend (F1)."""
 
 
+def running_request() -> tuple[DriverPeer, IncomingRequest] | None:
+    """The request whose handler runs here. A task that outlives the handler has none: it has nothing to lend."""
+    running = current_request.get()
+    return None if running is None or running[1].is_ended else running
+
+
 def lend(running: tuple[DriverPeer, IncomingRequest]) -> None:
     """The handler begins to wait for a remote. Raises `Overloaded` if too many do."""
     peer, request = running

@@ -43,7 +43,7 @@ from duologue.protocol.events import (
 from duologue.protocol.lifecycle import Phase
 from duologue.protocol.pending import OutgoingCall, OutgoingSend
 from duologue.protocol.routes import Route, Router
-from duologue_adapters.context import current_request, lend, unlend
+from duologue_adapters.context import lend, running_request, unlend
 from duologue_adapters.dispatch import Dispatcher
 from duologue_adapters.observers import LogLimit, Observer
 from duologue_adapters.ports import Engine, Link, Receiver, Timer, Waiter
@@ -120,7 +120,7 @@ class DriverPeer(Peer, Receiver):
     async def call_raw(self, sid: int, payload: bytes, *, timeout: Timeout = DEFAULT) -> bytes:
         now = self._now()
         deadline = self._deadline(timeout, self._limits.call_timeout, now)
-        running = current_request.get()
+        running = running_request()
         if running is not None:
             lend(running)
         call: OutgoingCall | None = None
@@ -150,7 +150,7 @@ class DriverPeer(Peer, Receiver):
             self.touch()
         if send is None:
             return
-        running = current_request.get()
+        running = running_request()
         try:
             if running is not None:
                 lend(running)
@@ -178,7 +178,7 @@ class DriverPeer(Peer, Receiver):
 
     async def close(self, reason: str = "", *, grace: float = 0.0) -> None:
         self.begin_close(reason, grace)
-        running = current_request.get()
+        running = running_request()
         if running is None or running[0] is not self:
             await self.wait_closed()
 

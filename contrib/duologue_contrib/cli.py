@@ -8,7 +8,8 @@ def main() -> None:
     try:
         from duologue_contrib.commands import app
     except ModuleNotFoundError as exc:
-        if exc.name not in ("typer", "rich"):
+        missing = (exc.name or "").partition(".")[0]
+        if missing not in ("typer", "rich"):
             raise
-        raise SystemExit(f"the command line needs {exc.name}: pip install 'duologue[cli]'") from None
+        raise SystemExit(f"the command line needs {missing}: pip install 'duologue[cli]'") from None
     app()

@@ -11,7 +11,6 @@ a map of its fields unless a class keyword says something else, and null if it h
 from __future__ import annotations
 
 import sys
-import types
 from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import (
@@ -198,8 +197,6 @@ class _Spelled:
 
 def _substituted(argument: Any, bound: Mapping[Any, Any]) -> Any:
     """A type argument with the type variables in it replaced, as far as they are known."""
-    if argument is None:
-        return types.NoneType
     if isinstance(argument, TypeVar):
         return bound.get(argument, argument)
     variables = _variables(argument)

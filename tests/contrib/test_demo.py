@@ -229,18 +229,25 @@ def test_the_command_tells_its_version() -> None:
     assert "demo" in CliRunner().invoke(app, []).output
 
 
-def test_a_narrow_terminal_wraps_the_last_column_only() -> None:
-    """With colours, each row stays a block of its own, its columns under those of the others."""
+@pytest.mark.parametrize(("width", "lines"), [(150, 1), (80, 3)])
+def test_a_row_on_a_terminal_is_one_block(width: int, lines: int) -> None:
+    """What came out stands beside the title where there is room, and below it, wrapped and indented, where there is not."""
     screen = io.StringIO()
-    report = RichReport(Console(file=screen, force_terminal=True, width=100, color_system=None))
-    report.line("a line")
-    with report.playing("a row"):
-        pass
-    report.row(
-        Result(
-            "a row", State.OK, "what came out of it, in more words than one line has room for", "20 calls/s"
-        )
-    )
-    first, second = [line for line in screen.getvalue().splitlines() if "what came" in line or "for" in line]
-    assert first.index("what") == second.index(second.strip().split()[0])
-    assert re.match(r"ok +a row +20 calls/s +what came", first)
+    report = RichReport(Console(file=screen, force_terminal=True, width=width, color_system=None))
+    text = "what came out of it, " * (1 if lines == 1 else 5)
+    report.row(Result("a row", State.OK, text.strip(), "20 calls/s"))
+    first, *others = screen.getvalue().splitlines()
+    assert re.match(r"ok +a row +20 calls/s", first)
+    assert len(others) == lines - 1
+    assert all(re.match(r" {9}\S", line) for line in others)
+
+
+def test_a_terminal_shows_what_plays_and_a_pipe_does_not(
+    run_demo: RunDemo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Colours and the line that moves are for eyes: not in a pipe, and not with --plain."""
+    monkeypatch.setenv("FORCE_COLOR", "1")  # to rich, stdout is a terminal now
+    code, with_colours = run_demo(Row("a row", fine))
+    assert (code, with_colours) == (0, [])
+    code, plain = run_demo(Row("a row", fine), options=("--plain",))
+    assert (code, len(plain)) == (0, 1)

@@ -174,6 +174,7 @@ class Model:
 
     def lend(self, request: Request, now: float) -> bool:
         if request.ended:
+            self.look_again(now)
             return True
         lends = request.permit and not request.waits
         if lends and request.cid and self.budget.lent >= self.budget.lent_limit:

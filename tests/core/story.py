@@ -691,8 +691,9 @@ class Story:
                     again()
             with pytest.raises(ValueError, match="has ended"):
                 real.fail(end.ended, FailureKind.HANDLER_FAILED, now)
-            assert real.lend(end.ended, now)  # a handler that goes on after its end: there is nothing to lend any more
-            real.unlend(end.ended, now)
+            ended = end.ended.handler  # a handler that goes on after its end: there is nothing to lend any more
+            assert end.both(lambda: real.lend(end.ended, now), lambda: end.model.lend(ended, now)) == (True, True)
+            end.both(lambda: real.unlend(end.ended, now), lambda: end.model.unlend(ended))
         for grace in (-1.0, float("nan")):
             with pytest.raises(ValueError, match="grace"):
                 real.close("", grace, now)

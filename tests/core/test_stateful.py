@@ -12,6 +12,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
+from duologue.protocol.budget import CallBudget
+from duologue.protocol.connection import Connection
+from duologue.protocol.events import IncomingRequest
+from duologue.protocol.incoming import Incoming
+from duologue.protocol.outbox import Outbox
 from tests.core.profiles import THOROUGH, look
 from tests.core.story import STEPS, Choice, Story, small_limits
 
@@ -86,3 +91,78 @@ def test_long_walks_find_nothing() -> None:
     """The same stories, told at random and for long, find every connection in the state that the model is in."""
     for seed in range(4000 if THOROUGH else 60):
         walk(seed if not THOROUGH else random.randrange(2**40), 200)
+
+
+# -- can it fail? ----------------------------------------------------------------------------------------
+
+
+def keep_the_permit(patch: pytest.MonkeyPatch) -> None:
+    """A failed call does not give its permit back: weak point 2 of the original."""
+    fail = Incoming.fail
+
+    def broken(self: Incoming, request: IncomingRequest, *rest: Any) -> None:
+        request.permit = False
+        fail(self, request, *rest)
+
+    patch.setattr(Incoming, "fail", broken)
+
+
+def keep_the_frame(patch: pytest.MonkeyPatch) -> None:
+    """The frame of a cancelled call leaves nevertheless."""
+    patch.setattr(Outbox, "remove_calls", lambda self, call_ids: None)
+
+
+def close_twice(patch: pytest.MonkeyPatch) -> None:
+    """The end is told twice: weak point 17."""
+    finish = Connection._finish
+
+    def broken(self: Connection, *rest: Any) -> None:
+        finish(self, *rest)
+        self._events.append(self._events[-1])
+
+    patch.setattr(Connection, "_finish", broken)
+
+
+def promise_too_much(patch: pytest.MonkeyPatch) -> None:
+    """`executed` says no though bytes have left."""
+    patch.setattr(Outbox, "was_handed_out", lambda self, call_id: False)
+
+
+def wake_nobody(patch: pytest.MonkeyPatch) -> None:
+    """A permit becomes free, and the connection that waits for it is not told."""
+    patch.setattr(CallBudget, "_wake", lambda self: None)
+
+
+def forget_the_pause(patch: pytest.MonkeyPatch) -> None:
+    """Reading never goes on: weak point 4."""
+    patch.setattr(Connection, "_read_on", lambda self, now: None)
+
+
+def pass_each_other(patch: pytest.MonkeyPatch) -> None:
+    """A frame overtakes another in the outbox."""
+    take = Outbox.take
+    patch.setattr(Outbox, "take", lambda self: take(self)[::-1])
+
+
+DEFECTS = [keep_the_permit, keep_the_frame, close_twice, promise_too_much, wake_nobody, forget_the_pause, pass_each_other]
+
+
+@pytest.mark.parametrize("defect", DEFECTS)
+def test_a_defect_is_found(defect: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a mistake built in, the stories fail: so they would tell."""
+    defect(monkeypatch)
+    with pytest.raises((AssertionError, BaseExceptionGroup)):
+        for seed in range(60):
+            walk(seed, 200)
+
+
+@pytest.mark.parametrize("defect", DEFECTS[:3])
+def test_hypothesis_finds_a_defect(
+    defect: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So would Hypothesis."""
+    defect(monkeypatch)
+    with pytest.raises((AssertionError, BaseExceptionGroup)):
+        run_state_machine_as_test(
+            ToldByHypothesis, settings=settings(look(brief=100, thorough=100), derandomize=True, phases=[Stage.generate])
+        )

@@ -158,3 +158,8 @@ class Unresolved(Message[None]):
 
 class UnresolvedNewtype(Message[None], newtype=True):
     number: NotThere  # type: ignore[name-defined]  # noqa: F821
+
+
+class Mutable(msgspec.Struct):
+    number: int
+    text: str = ""

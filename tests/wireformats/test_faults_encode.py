@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.wireformats.declared import Mutable, Sparse
 from tests.wireformats.formats import CBOR, JSON, MSGPACK, encode_refusal, every_format
 
 from duologue import EncodeError, Message, WireFormat
@@ -222,6 +223,18 @@ def test_nothing_and_values_of_the_wrong_kind(wireformat: WireFormat) -> None:
     single: Any = wireformat.codec(Single)
     with pytest.raises(EncodeError, match="has no field 'number'"):
         single.encode("text")
+
+
+@every_format
+def test_what_has_no_explanation(wireformat: WireFormat) -> None:
+    """Whatever else goes wrong is an `EncodeError` with the exception behind it: here a field that somebody has deleted."""
+    broken: Any = Mutable(1)
+    del broken.number
+    text = encode_refusal(wireformat, Mutable, broken)
+    assert text == f"A Mutable can't be written as {wireformat.name}: AttributeError"
+    assert encode_refusal(wireformat, list[Any], [Mutable(2**70), 1]).endswith("- at `$[0].number`")
+    sparse: Any = wireformat.codec(list[Any])
+    assert sparse.decode(sparse.encode([Sparse(), Sparse(1)])) == [{}, {"present": 1}]
 
 
 @every_format

@@ -79,6 +79,14 @@ CARRIED: list[tuple[Any, Any]] = [
     (frozenset[bytes], frozenset({b"a"})),
     (Annotated[int, msgspec.Meta(ge=0)], 5),
     (list[Annotated[str, msgspec.Meta(max_length=3)]], ["abc"]),
+    (
+        dict[
+            Annotated[str, msgspec.Meta(extra_json_schema={"a": 1})],
+            Annotated[int, msgspec.Meta(extra={"b": 2})],
+        ],
+        {"a": 1},
+    ),
+    (Any, ["ä", {"ü": "€"}]),
     (datetime.datetime, datetime.datetime(2024, 5, 6, 7, 8, 9, 10, tzinfo=datetime.UTC)),
     (datetime.date | None, datetime.date(2024, 1, 1)),
     (list[uuid.UUID], [uuid.UUID(int=1)]),
@@ -154,6 +162,8 @@ def test_bytes_that_were_written_as_arrays(wireformat: WireFormat) -> None:
         (dict[str, Box[bytes]], {"a": {"content": [1], "extra": [2]}}, {"a": Box(b"\x01")}),
         (bytearray, [1], bytearray(b"\x01")),
         (Box[bytes | dict[str, bytes]], {"content": {"a": [1]}}, Box({"a": b"\x01"})),
+        (list[bytes | int | None], [[1], 2, None], [b"\x01", 2, None]),
+        (list[Annotated[bytes, msgspec.Meta(extra_json_schema={"a": 1})]], [[1]], [b"\x01"]),
         (Box[Annotated[bytes, msgspec.Meta(max_length=2)]], {"content": [1, 2]}, Box(b"\x01\x02")),
         (tuple[Pair, bytes], [[1, "b"], [1]], (Pair(1), b"\x01")),
     ):

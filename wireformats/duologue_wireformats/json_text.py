@@ -12,8 +12,7 @@ from typing import Any
 
 import msgspec
 
-from duologue.annotations import text_of
-from duologue.errors import DecodeError, RegistrationError
+from duologue.errors import DecodeError
 from duologue.plugins import hookimpl
 from duologue.wireformat import Codec
 from duologue_wireformats.json_scan import JsonScan, has_long_integer, without_strings
@@ -29,10 +28,7 @@ class Json(TypedWireFormat):
     has_nan = False
 
     def _value_codec(self, schema: Schema) -> Codec[Any]:
-        try:
-            decoder = msgspec.json.Decoder(schema.type_)
-        except Exception as exc:
-            raise RegistrationError(f"{text_of(schema.type_)} can't be carried: {exc}") from exc
+        decoder = msgspec.json.Decoder(schema.type_)
         write, checks = msgspec.json.Encoder().encode, self._checks(schema)
         plain = PlainCodec[Any](
             self.name,

@@ -6,13 +6,12 @@ two equal keys are refused, as are extension types and keys that are neither tex
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import Any
 
 import msgpack
 import msgspec
 
-from duologue.annotations import text_of
-from duologue.errors import DecodeError, RegistrationError
+from duologue.errors import DecodeError
 from duologue.plugins import hookimpl
 from duologue.wireformat import Codec
 from duologue_wireformats.messagepack_scan import MessagePackScan
@@ -27,10 +26,7 @@ class MessagePack(TypedWireFormat):
     lowest_integer = -(2**63)
 
     def _value_codec(self, schema: Schema) -> Codec[Any]:
-        try:
-            decoder = msgspec.msgpack.Decoder(schema.type_)
-        except Exception as exc:
-            raise RegistrationError(f"{text_of(schema.type_)} can't be carried: {exc}") from exc
+        decoder = msgspec.msgpack.Decoder(schema.type_)
         write, checks = msgspec.msgpack.Encoder().encode, self._checks(schema)
         plain = PlainCodec[Any](self.name, schema, checks, write, self._reader(schema), binary=True)
         if schema.is_open or schema.has_instants:
@@ -62,7 +58,6 @@ class MessagePack(TypedWireFormat):
                 payload,
                 strict_map_key=not integer_keys,
                 object_pairs_hook=_without_duplicates,
-                ext_hook=_refuse_extension,
                 max_str_len=size,
                 max_bin_len=size,
                 max_array_len=min(items, size),
@@ -84,7 +79,3 @@ def _without_duplicates(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
     if len(made) != len(pairs):
         raise DecodeError("A map has the same key twice")
     return made
-
-
-def _refuse_extension(code: int, data: bytes) -> NoReturn:
-    raise DecodeError("A MessagePack extension type, which is not allowed here")

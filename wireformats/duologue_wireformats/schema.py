@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NoReturn, cast, get_origin
 
+import msgspec
 import msgspec.inspect as mi
 
 from duologue.annotations import text_of
@@ -41,6 +42,7 @@ def read_schema(type_: Any) -> Schema:
     """Look through a type. Raises `RegistrationError` if it can't be carried, and says which part is the matter."""
     try:
         tree = mi.type_info(type_)
+        msgspec.json.Decoder(type_)  # knows more rules, which else would show up with the first payload
     except Exception as exc:
         raise RegistrationError(f"{text_of(type_)} can't be carried: {exc}") from exc
     schema = Schema(type_, tree)

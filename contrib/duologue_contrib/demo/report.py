@@ -8,6 +8,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -16,6 +17,9 @@ from duologue_contrib.demo.rows import Result, State
 STATE_WIDTH = 7
 TITLE_WIDTH = 43
 RATE_WIDTH = 15
+
+WIDE = 130
+"""Columns of a terminal from which on all of a row stands side by side."""
 
 _COLOURS = {State.OK: "green", State.FAILED: "bold red", State.SKIPPED: "yellow"}
 
@@ -55,7 +59,7 @@ class PlainReport(Report):
 
 
 class RichReport(Report):
-    """The same in columns, which wrap where the terminal is narrow, and the row that plays below them."""
+    """The same in colours, with the row that plays below the others. What came out wraps where the terminal is narrow."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -69,19 +73,20 @@ class RichReport(Report):
             yield
 
     def row(self, result: Result) -> None:
+        colour = _COLOURS[result.state]
+        text = Text(result.text, "dim")
         grid = Table.grid(padding=(0, 2, 0, 0))
         grid.add_column(width=STATE_WIDTH)
         grid.add_column(width=TITLE_WIDTH)
         grid.add_column(width=RATE_WIDTH, justify="right")
-        grid.add_column()
-        colour = _COLOURS[result.state]
-        grid.add_row(
-            Text(result.state.value, colour),
-            Text(result.title),
-            Text(result.rate, "cyan"),
-            Text(result.text, "dim"),
-        )
-        self._console.print(grid)
+        cells = [Text(result.state.value, colour), Text(result.title), Text(result.rate, "cyan")]
+        if self._console.width >= WIDE:
+            grid.add_column()
+            grid.add_row(*cells, text)
+            self._console.print(grid)
+        else:
+            grid.add_row(*cells)
+            self._console.print(grid, Padding(text, (0, 0, 0, STATE_WIDTH + 2)))
 
 
 def report_for(plain: bool) -> Report:

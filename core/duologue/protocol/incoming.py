@@ -27,7 +27,7 @@ from duologue.protocol.outbox import Outbox
 from duologue.protocol.parking import Parking
 from duologue.protocol.routes import Router
 
-REFUSAL_SIZE = 128
+REFUSAL_SIZE = 160
 """An upper bound for the frame of a refusal, in any of the wire formats."""
 
 
