@@ -105,7 +105,7 @@ class Model:
     @property
     def must_pause(self) -> bool:
         """F3 to F6."""
-        if self.outbox.refusals > 2 * self.limits.owed * 128:
+        if self.outbox.refusals > 2 * self.limits.owed * 160:
             return True
         if self.phase is not Phase.OPEN:
             return False

@@ -370,7 +370,7 @@ class End:
         assert sends.waiting <= limits.sends
         assert sends.waiting_bytes <= limits.sends_bytes + limits.max_frame
         if self.connection.phase is Phase.OPEN:
-            assert box.refusals <= 2 * limits.owed * 128 + 152
+            assert box.refusals <= 2 * limits.owed * 160 + 152
 
     def parse_sent(self, data: bytes) -> bytes:
         """What leaves is whole frames. Gives what the link carries on: not the answers to the misbehaving remote."""

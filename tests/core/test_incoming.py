@@ -273,7 +273,7 @@ def test_refusals_are_bounded() -> None:
     solo.connection.data_to_send()
     solo.feed(*(call_frame(cid) for cid in range(1, 50)))
     assert not solo.connection.wants_read
-    assert 2 * 128 < solo.connection.outbox.refusals < 2 * 128 + 150, "twice for the calls that handlers make"
+    assert 2 * 160 < solo.connection.outbox.refusals < 2 * 160 + 150, "twice for the calls that handlers make"
     assert solo.connection.buffered > 40 * 24
     solo.connection.data_sent(solo.now)
     assert not solo.connection.wants_read, "the transport had only been given the call"

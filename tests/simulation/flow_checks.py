@@ -114,6 +114,6 @@ def _describe(end: End) -> str:
         ""
         if parking.turn is None
         else f"turn: {parking.turn!r}, waits {parking.turn.waits}, delivered {parking.turn.is_delivered}",
-        "closed: {connection.reason}" if connection.reason is not None else "",
+        f"closed: {connection.reason}" if connection.reason is not None else "",
     ]
     return "\n    ".join([f"  end {end} to node {end.other.node}: {', '.join(filter(None, flags))}", *facts])

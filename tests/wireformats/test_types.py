@@ -163,6 +163,7 @@ def test_bytes_that_were_written_as_arrays(wireformat: WireFormat) -> None:
         (bytearray, [1], bytearray(b"\x01")),
         (Box[bytes | dict[str, bytes]], {"content": {"a": [1]}}, Box({"a": b"\x01"})),
         (list[bytes | int | None], [[1], 2, None], [b"\x01", 2, None]),
+        (bytes | list[bytes], [[1], [2]], [b"\x01", b"\x02"]),
         (list[Annotated[bytes, msgspec.Meta(extra_json_schema={"a": 1})]], [[1]], [b"\x01"]),
         (Box[Annotated[bytes, msgspec.Meta(max_length=2)]], {"content": [1, 2]}, Box(b"\x01\x02")),
         (tuple[Pair, bytes], [[1, "b"], [1]], (Pair(1), b"\x01")),
@@ -185,6 +186,11 @@ def test_bytes_in_json_are_base64() -> None:
     assert JSON.decode_plain(JSON.encode_plain(b"\x00\xff")) == "AP8="
     assert CBOR.decode_plain(CBOR.encode_plain(b"\x00\xff")) == b"\x00\xff"
     assert MSGPACK.decode_plain(MSGPACK.encode_plain(bytearray(b"\xff"))) == b"\xff"
+    assert (
+        CBOR.decode_plain(CBOR.encode_plain({b"\x00": 1}))
+        == MSGPACK.decode_plain(MSGPACK.encode_plain({b"\x00": 1}))
+        == {b"\x00": 1}
+    )
     assert JSON.codec(dict[int, int]).encode({1: 2}) == b'{"1":2}'
     assert JSON.codec(type(None)).decode(b" null ") is None
     assert refusal(JSON, bytes, b'"not base64"')

@@ -63,7 +63,7 @@ class TypedWireFormat(WireFormat):
             case Shape.VALUE:
                 name, inner = _only_field(type_)
                 return ValueCodec(self._value_codec(read_schema(inner)), name, kind)
-            case Shape.MAP | Shape.TUPLE:
+            case _:
                 return self._value_codec(read_schema(type_))
 
     def encode_plain(self, value: Any) -> bytes:

@@ -17,21 +17,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from duologue.protocol.budget import CallBudget
+from duologue.protocol.ending import Ending
 from duologue.protocol.errors import (
-    CallError,
     CloseReason,
-    ConnectionClosed,
-    ConnectionLost,
     Executed,
     FailureKind,
     ProtocolError,
 )
-from duologue.protocol.events import ErrorReported, Event, IncomingRequest, PeerClosed, WritingFinished
-from duologue.protocol.failures import call_error, connection_error_body, read_error
+from duologue.protocol.events import ErrorReported, Event, IncomingRequest
+from duologue.protocol.failures import call_error, read_error
 from duologue.protocol.frames import LENGTH_PREFIXED, Framing
 from duologue.protocol.ids import ERROR_SID, RESPONSE_SID
 from duologue.protocol.incoming import REFUSAL_SIZE, Incoming
-from duologue.protocol.lifecycle import Lifecycle, Phase, Trigger
+from duologue.protocol.lifecycle import Lifecycle, Phase
 from duologue.protocol.limits import Limits
 from duologue.protocol.outbox import Outbox
 from duologue.protocol.outgoing import NESTED_SHARE, Outgoing
@@ -77,6 +75,16 @@ class Connection:
         )
         self._strays = StrayCounter(limits.strays)
         self._life = Lifecycle()
+        self._ending = Ending(
+            limits,
+            self._life,
+            self._reading,
+            self._outgoing,
+            self._incoming,
+            self._outbox,
+            self._events,
+            error_bodies.encode,
+        )
         self._refusals_limit = NESTED_SHARE * limits.owed * REFUSAL_SIZE
 
     # -- commands: own requests -----------------------------------------------------------
@@ -91,7 +99,7 @@ class Connection:
         Raises `ConnectionClosed`, `FrameTooLarge`, `Overloaded`, or `ValueError` for a reserved service id.
         """
         if not self._life.is_open:
-            raise self._closed()
+            raise self._ending.error()
         call = self._outgoing.call(sid, payload, deadline, now, nested)
         if self._reading.is_paused:
             self._read_on(now)  # now something is owed to us, so reading may have to go on
@@ -103,7 +111,7 @@ class Connection:
         Raises what `call` raises.
         """
         if not self._life.is_open:
-            raise self._closed()
+            raise self._ending.error()
         send = self._outgoing.send(sid, payload, deadline, now)
         if self._reading.is_paused:
             self._read_on(now)  # now room is awaited, so reading may have to go on
@@ -159,26 +167,12 @@ class Connection:
 
     def close(self, reason: str, grace: float, now: float) -> None:
         """End the connection. Own calls fail now; handlers have `grace` seconds. Closing twice: the earlier end wins."""
-        if not grace >= 0:
-            raise ValueError(f"a grace of {grace!r} seconds: give 0 or more")
-        life = self._life
-        if life.is_open:
-            self._leave_open(CloseReason.CLOSED_LOCALLY, reason)
-            self._incoming.clear_parking(now, answer=True)
-            if self._incoming.running and grace > 0:
-                life.move(Trigger.CLOSE_WITH_GRACE)
-                life.grace_ends = now + grace
-            else:
-                self._enter_closing(Trigger.CLOSE, now)
-        elif life.phase is Phase.GRACE:
-            life.grace_ends = min(life.grace_ends or now, now + grace)
-            if grace <= 0:
-                self._enter_closing(Trigger.GRACE_OVER, now)
+        self._ending.close(reason, grace, now)
         self._settle(now)
 
     def abort(self, reason: str, now: float) -> None:
         """End the connection here and now: nothing more leaves, nothing more is read."""
-        self._cut(CloseReason.CLOSED_LOCALLY, reason, now)
+        self._ending.cut(CloseReason.CLOSED_LOCALLY, reason, now)
 
     # -- input --------------------------------------------------------------------------------------
 
@@ -196,11 +190,11 @@ class Connection:
         if self._reading.is_paused:
             self._reading.eof_waits = True
         else:
-            self._end_of_stream(now)
+            self._ending.end_of_stream(now)
 
     def transport_lost(self, detail: str, now: float) -> None:
         """The transport is gone, or broken: nothing can be read or written any more."""
-        self._cut(CloseReason.TRANSPORT_FAILED, detail, now)
+        self._ending.cut(CloseReason.TRANSPORT_FAILED, detail, now)
 
     def data_sent(self, now: float, unsent: int = 0) -> None:
         """The transport has taken what `data_to_send` gave, but for the last `unsent` bytes."""
@@ -218,13 +212,7 @@ class Connection:
     def handle_timer(self, now: float) -> None:
         """The time has come, for whatever `next_deadline` named."""
         self._outgoing.handle_timer(now)
-        silent = self._reading.next_deadline()
-        if silent is not None and now >= silent:
-            self._cut(CloseReason.FRAME_TIMEOUT, self._reading.describe_rest(), now)
-        stalled = self._stalls_at()
-        if stalled is not None and now >= stalled:
-            self._cut(CloseReason.WRITE_STALLED, f"{self._outbox.level} bytes unsent", now)
-        self._life_timer(now)
+        self._ending.handle_timer(now)
         if self._reading.is_paused:
             self._read_on(now)
 
@@ -250,7 +238,7 @@ class Connection:
         deadline = self._outgoing.next_deadline()
         deadline = _earlier(deadline, self._reading.next_deadline())
         if self._outbox.level:
-            deadline = _earlier(deadline, self._stalls_at())
+            deadline = _earlier(deadline, self._ending.stalls_at())
         if not self._life.is_open:
             deadline = _earlier(deadline, self._life.next_deadline())
         return deadline
@@ -329,7 +317,7 @@ class Connection:
                     reading.pause()
                     return
         except ProtocolError as error:
-            self._protocol_error(error, now)
+            self._ending.protocol_error(error, now)
             return
         reading.note_progress(completed, now)
 
@@ -341,7 +329,7 @@ class Connection:
         reading.resume()
         self._read(now)
         if reading.eof_waits and not reading.is_paused:
-            self._end_of_stream(now)
+            self._ending.end_of_stream(now)
 
     def _must_pause(self) -> bool:
         """Whether nothing more may be taken in for now (F3, F4, F5). While ending requests cost nothing but their refusals."""
@@ -372,57 +360,7 @@ class Connection:
                 f"over {self.limits.strays} answers to calls that never were, within {StrayCounter.WINDOW:g} s"
             )
 
-    # -- ending -----------------------------------------------------------------------------------
-
-    def _closed(self) -> ConnectionClosed:
-        assert self._life.reason is not None
-        return ConnectionClosed(self._life.reason, Executed.NO, self._life.detail)
-
-    def _leave_open(self, reason: CloseReason, detail: str) -> None:
-        """Whoever waits for an answer, or for room, learns the end at once: before the handlers get their time."""
-        self._life.leave_open(reason, detail)
-        self._outgoing.fail_all(self._end_error)
-
-    def _end_error(self, executed: Executed) -> CallError:
-        reason = self._life.reason
-        assert reason is not None
-        if reason is CloseReason.CLOSED_LOCALLY:
-            return ConnectionClosed(reason, executed, self._life.detail)
-        return ConnectionLost(reason, executed, self._life.detail)
-
-    def _end_of_stream(self, now: float) -> None:
-        life, reading = self._life, self._reading
-        if reading.eof_seen or life.phase is Phase.CLOSED:
-            return
-        if life.is_open:
-            if reading.decoder.is_inside_frame:
-                self._leave_open(CloseReason.TRUNCATED, reading.describe_rest())
-            else:
-                self._leave_open(CloseReason.CLOSED_BY_REMOTE, "")
-            self._incoming.clear_parking(now, answer=False)
-            if self._incoming.running and self.limits.eof_grace > 0:
-                life.move(Trigger.END_OF_STREAM_WITH_GRACE)
-                life.grace_ends = now + self.limits.eof_grace
-            else:
-                self._enter_closing(Trigger.END_OF_STREAM, now)
-        reading.eof_seen = True
-        reading.stop()
-        self._settle(now)
-
-    def _protocol_error(self, error: ProtocolError, now: float) -> None:
-        """The remote is out of step: tell it, and close. What it sent before stays as it was decided."""
-        self._leave_open(CloseReason.PROTOCOL_ERROR, str(error))
-        self._incoming.clear_parking(now, answer=False)
-        payload = self._bodies.encode(connection_error_body(_public_text(error)))
-        self._outbox.put_answer(self._outgoing.header(ERROR_SID, 0, len(payload)), payload, now)
-        self._enter_closing(Trigger.PROTOCOL_ERROR, now, answer=False)
-        self._settle(now)
-
-    def _enter_closing(self, trigger: Trigger, now: float, *, answer: bool = True) -> None:
-        self._incoming.cancel_running(now, answer=answer)
-        self._life.move(trigger)
-        self._life.close_ends = now + self.limits.close_timeout
-        self._reading.stop()  # what comes from now on is dropped
+    # -- what follows from commands ------------------------------------------------------------------
 
     def _request_ended(self, now: float) -> None:
         if self._reading.is_paused:
@@ -431,58 +369,9 @@ class Connection:
             self._settle(now)
 
     def _settle(self, now: float) -> None:
-        """Look whether the present phase has reached its end."""
-        life = self._life
         if self._reading.is_paused:
-            self._read_on(now)
-        if life.phase is Phase.GRACE and not self._incoming.running:
-            self._enter_closing(Trigger.HANDLERS_ENDED, now)
-        if life.phase is Phase.CLOSING and not self._outbox.level:
-            if life.discard_ends is None:
-                life.discard_ends = now + self.limits.discard_timeout
-                self._events.append(WritingFinished())
-            if self._reading.eof_seen:
-                self._finish(Trigger.ALL_SENT_AND_READ)
-
-    def _life_timer(self, now: float) -> None:
-        life = self._life
-        if life.phase is Phase.GRACE and life.grace_ends is not None and now >= life.grace_ends:
-            self._enter_closing(Trigger.GRACE_OVER, now)
-            self._settle(now)
-        if life.phase is Phase.CLOSING:
-            if life.discard_ends is not None and now >= life.discard_ends:
-                self._finish(Trigger.ALL_SENT_AND_READ)
-            elif life.close_ends is not None and now >= life.close_ends:
-                self._finish(Trigger.CLOSE_TIMEOUT)
-
-    def _cut(self, reason: CloseReason, detail: str, now: float) -> None:
-        """No way to say anything any more: everything ends here and now."""
-        if self._life.phase is Phase.CLOSED:
-            return
-        if self._life.is_open:
-            self._leave_open(reason, detail)
-        self._incoming.clear_parking(now, answer=False)
-        self._incoming.cancel_running(now, answer=False)
-        self._finish(Trigger.TRANSPORT_LOST)
-
-    def _finish(self, trigger: Trigger) -> None:
-        life = self._life
-        life.move(trigger)
-        self._reading.stop()
-        self._reading.eof_seen = True  # there is nothing to read any more, either
-        self._outbox.clear()
-        assert life.reason is not None
-        self._events.append(PeerClosed(life.reason, life.detail))
-
-    def _stalls_at(self) -> float | None:
-        """When the connection is given up, since the transport takes nothing (F4)."""
-        outbox = self._outbox
-        if not outbox.level or self._life.phase is Phase.CLOSED:
-            return None
-        requests_stall = outbox.progress_at + self.limits.requests_stalled
-        if outbox.gated_since is None:
-            return requests_stall
-        return min(requests_stall, max(outbox.progress_at, outbox.gated_since) + self.limits.answers_stalled)
+            self._read_on(now)  # nothing need wait any more for those who have ended
+        self._ending.settle(now)
 
 
 def _earlier(one: float | None, other: float | None) -> float | None:
@@ -491,8 +380,3 @@ def _earlier(one: float | None, other: float | None) -> float | None:
     if other is None:
         return one
     return min(one, other)
-
-
-def _public_text(error: ProtocolError) -> str:
-    """What the remote may read about its own mistake: sizes and ids that it sent, never a byte of payload."""
-    return str(error) if type(error) is ProtocolError else "a frame is over the size limit"
