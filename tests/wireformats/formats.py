@@ -19,9 +19,6 @@ FORMATS: tuple[WireFormat, ...] = (CBOR, MSGPACK, JSON)
 
 MIB = 1 << 20
 
-Rows = tuple[tuple[Any, Any], ...]
-"""A table of types and something for each: a value, or plain data."""
-
 every_format = pytest.mark.parametrize("wireformat", FORMATS, ids=lambda each: each.name)
 binary_formats = pytest.mark.parametrize("wireformat", FORMATS[:2], ids=lambda each: each.name)
 

@@ -92,7 +92,18 @@ def tagged(tag: int, content: object) -> bytes:
 @pytest.mark.parametrize("tag", [*BUILT_IN_TAGS, 6, 24, 40, 999, 2**32, 2**64 - 1])
 def test_row_28_tags(tag: int) -> None:
     """Every tag is refused, known or not, whatever is in it, wherever it is: nothing but plain data comes out."""
-    for content in (0, 1.5, "2013-03-21T20:04:00Z", b"\x01", [1, 2], [b"\x01", 2], {}, None, ["a", "b", "c"]):
+    contents: list[Any] = [
+        0,
+        1.5,
+        "2013-03-21T20:04:00Z",
+        b"\x01",
+        [1, 2],
+        [b"\x01", 2],
+        {},
+        None,
+        ["a", "b", "c"],
+    ]
+    for content in contents:
         item = tagged(tag, content)
         for type_ in (Any, int, str, bytes, list[int], Add, Free, dict[int, int], type(None)):
             assert refusal(CBOR, type_, item)
@@ -123,14 +134,15 @@ def test_row_28_tags_that_are_allowed() -> None:
 @every_format
 def test_row_31_bytes_after_the_value(wireformat: WireFormat) -> None:
     """A byte after the value is a `DecodeError`: cbor2 by itself would say nothing."""
-    for type_, value in (
+    rows: list[tuple[Any, Any]] = [
         (Add, Add(1, 2)),
         (int, 5),
         (Any, {"a": []}),
         (str, ""),
         (type(None), None),
         (Numbered, Numbered({1: 2})),
-    ):
+    ]
+    for type_, value in rows:
         payload = wireformat.codec(type_).encode(value)
         for more in (b"\x00", b"\xf6", b"\xff", b"\xc0", b"]", b"\x50" + bytes(16), payload[:-1] + b"\x00"):
             assert refusal(wireformat, type_, payload + more)
@@ -215,12 +227,13 @@ def test_row_33_a_class_is_stopped(wireformat: WireFormat, type_: Any) -> None:
 @every_format
 def test_row_34_nothing_is_kept_between_messages(wireformat: WireFormat) -> None:
     """A payload that fails leaves nothing behind: the next one is read as if it were the first."""
-    for type_, value in (
+    rows: list[tuple[Any, Any]] = [
         (Add, Add(1, 2)),
         (Any, {"a": ["text", "text"]}),
         (list[str], ["a", "a"]),
         (Numbered, Numbered({1: 2})),
-    ):
+    ]
+    for type_, value in rows:
         codec = wireformat.codec(type_)
         payload = codec.encode(value)
         for text in INVALID[wireformat.name]:
@@ -255,7 +268,7 @@ def test_row_36_bodies_of_errors(wireformat: WireFormat) -> None:
     assert (kind, len(text)) == (ErrorKind.DESERIALIZE_WIREFORMAT, 1024)
     kind, text = read_error(encode({"y" * MIB: None}), decode)
     assert (kind, len(text)) == (ErrorKind.UNREADABLE, 1024)
-    for body in (
+    bodies: list[Any] = [
         None,
         1,
         "text",
@@ -265,7 +278,8 @@ def test_row_36_bodies_of_errors(wireformat: WireFormat) -> None:
         {"Timeout": {}, "Deserialize": {}},
         [["Timeout", {}]],
         {"a": [[[[]]]]},
-    ):
+    ]
+    for body in bodies:
         assert read_error(encode(body), decode)[0] is ErrorKind.UNREADABLE
     for payload in (
         *(bytes.fromhex(each) for each in INVALID[wireformat.name]),
