@@ -74,8 +74,8 @@ class Dispatcher:
             answer = await route.run(request.payload, context, request.cid != 0)
         except BaseException as exc:
             self.failed(request, exc)
-            if self._engine.propagates(exc):
-                raise
+            if (end := self._engine.end_in(exc)) is not None:
+                raise end
         else:
             if request.cid:
                 self._connection.respond(request, answer, self._now())
@@ -90,8 +90,8 @@ class Dispatcher:
             answer = route.run_sync(request.payload, context, request.cid != 0)
         except BaseException as exc:
             self.failed(request, exc)
-            if self._engine.propagates(exc):
-                raise
+            if (end := self._engine.end_in(exc)) is not None:
+                raise end
         else:
             self.succeeded(request, answer)
 
@@ -152,8 +152,8 @@ class ThreadRun:
         try:
             await engine.run_in_thread(self._in_thread, self._ended)
         except BaseException as exc:
-            if engine.propagates(exc):
-                raise
+            if (end := engine.end_in(exc)) is not None:
+                raise end
 
     def _in_thread(self) -> None:
         if not self._take_claim():

@@ -256,13 +256,13 @@ class DriverPeer(Peer, Receiver):
         connection = self._connection
         self.is_driving = True
         try:
-            if self._permit_came:
-                self._permit_came = False
-                connection.permit_freed(self._now())
             while True:
+                if self._permit_came:
+                    self._permit_came = False
+                    connection.permit_freed(self._now())
                 self._dispatch(connection.events())
                 self._flush()
-                if not connection.has_events:
+                if not connection.has_events and not self._permit_came:
                     break
         finally:
             self.is_driving = False

@@ -83,8 +83,11 @@ class Engine(ABC):
         """Run a coroutine in a task of its own, at once if that can be; None if it has ended already."""
 
     @abstractmethod
-    def propagates(self, exc: BaseException) -> bool:
-        """Whether an exception means the end of the task or of the process, and is not a handler's failure."""
+    def end_in(self, exc: BaseException) -> BaseException | None:
+        """What must be raised further: the end of the task or of the process, by itself or in a group.
+
+        None if there is none in it, so that it is a handler's failure and nothing else.
+        """
 
     @abstractmethod
     async def run_in_thread(self, function: Callable[[], None], ended: Callable[[], None]) -> None:

@@ -112,8 +112,8 @@ class DriverServer(Server):
         try:
             await greeting
         except BaseException as exc:
-            if self._engine.propagates(exc):
-                raise
+            if (end := self._engine.end_in(exc)) is not None:
+                raise end
             logger.exception("on_peer failed: the connection is closed")
             peer.abort("this end could not serve it")
 

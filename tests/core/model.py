@@ -9,6 +9,19 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from tests.core.harness import decode_body, encode_body, frame
+from tests.core.model_parts import (
+    ERROR,
+    HEADER,
+    RESPONSE,
+    Budget,
+    ModelOutbox,
+    ModelOutgoing,
+    Own,
+    Request,
+    Seen,
+)
+
 from duologue.protocol.errors import (
     CallTimeout,
     CloseReason,
@@ -22,8 +35,6 @@ from duologue.protocol.failures import WIRE_KINDS, connection_error_body, error_
 from duologue.protocol.lifecycle import Phase
 from duologue.protocol.limits import Limits
 from duologue.protocol.routes import Route
-from tests.core.harness import decode_body, encode_body, frame
-from tests.core.model_parts import ERROR, HEADER, RESPONSE, Budget, ModelOutbox, ModelOutgoing, Own, Request, Seen
 
 NO_TEXT = "the text is not compared"
 
@@ -35,7 +46,9 @@ class Broken(Exception):
 class Model:
     """One end: what it is given, what is to be seen of it then."""
 
-    def __init__(self, routes: dict[int, Route], limits: Limits, budget: Budget, first_id: int, hand_out: int) -> None:
+    def __init__(
+        self, routes: dict[int, Route], limits: Limits, budget: Budget, first_id: int, hand_out: int
+    ) -> None:
         self.routes = routes
         self.limits = limits
         self.budget = budget
@@ -70,7 +83,9 @@ class Model:
     @property
     def unanswered(self) -> set[int]:
         """Ids of the calls that the remote may not use again yet."""
-        return {request.cid for request in self.parked + self.running if request.cid and not request.cancelled}
+        return {
+            request.cid for request in self.parked + self.running if request.cid and not request.cancelled
+        }
 
     @property
     def slots(self) -> list[Request]:
@@ -155,7 +170,9 @@ class Model:
         """`respond` with a payload, `fail` with a kind, or `done`."""
         if not request.delivered or request.ended:
             raise ValueError
-        if not request.cancelled and ((how == "respond" and not request.cid) or (how == "done" and request.cid)):
+        if not request.cancelled and (
+            (how == "respond" and not request.cid) or (how == "done" and request.cid)
+        ):
             raise ValueError
         if how == "respond" and HEADER + len(detail) > self.limits.max_frame:
             how, detail = "fail", FailureKind.FRAME_TOO_LARGE
@@ -403,7 +420,12 @@ class Model:
             self.start(send, now)
 
     def needs_permit(self, request: Request) -> bool:
-        return bool(request.cid and request.route is not None and request.route.has_handler and request.route.takes_permit)
+        return bool(
+            request.cid
+            and request.route is not None
+            and request.route.has_handler
+            and request.route.takes_permit
+        )
 
     def may_start(self) -> bool:
         return not self.plain and self.budget.may_start(self)
@@ -418,7 +440,9 @@ class Model:
         request.delivered = True
         request.permit = not request.cid or request.route.takes_permit
         self.running.append(request)
-        self.events.append(("call" if request.cid else "send", request, request.sid, request.cid, request.payload))
+        self.events.append(
+            ("call" if request.cid else "send", request, request.sid, request.cid, request.payload)
+        )
 
     def advance(self, now: float) -> None:
         """Start what can start: first the plain queue, then the lane, which waits for nothing but its own turn (F6)."""
@@ -447,7 +471,9 @@ class Model:
         self.answer_failure(call, kind, now, "refusal")
 
     def answer_failure(self, call: Request, kind: FailureKind, now: float, tag: str = "answer") -> None:
-        self.outbox.put(now, tag, frame(ERROR, call.cid, encode_body(error_body(WIRE_KINDS[kind], call.sid, call.cid))))
+        self.outbox.put(
+            now, tag, frame(ERROR, call.cid, encode_body(error_body(WIRE_KINDS[kind], call.sid, call.cid)))
+        )
 
     def report(self, request: Request, kind: FailureKind) -> None:
         self.events.append(("request failed", None, kind, request.sid, request.cid))
@@ -520,7 +546,14 @@ def kind_of(payload: bytes) -> ErrorKind:
         return ErrorKind.UNREADABLE
 
 
-WIRE_NAMES = {"UnknownService", "Deserialize", "InternalServerError", "PubSubNoCall", "Timeout", "DeserializeWireFormat"}
+WIRE_NAMES = {
+    "UnknownService",
+    "Deserialize",
+    "InternalServerError",
+    "PubSubNoCall",
+    "Timeout",
+    "DeserializeWireFormat",
+}
 
 
 def outcome_of(kind: ErrorKind) -> Seen:

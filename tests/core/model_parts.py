@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from tests.core.harness import frame
+
 from duologue.protocol.errors import (
     CallTimeout,
     CloseReason,
@@ -20,7 +22,6 @@ from duologue.protocol.errors import (
 )
 from duologue.protocol.limits import Limits
 from duologue.protocol.routes import Route
-from tests.core.harness import frame
 
 if TYPE_CHECKING:
     from tests.core.model import Model
@@ -163,7 +164,9 @@ class ModelOutbox:
         if unsent >= self.out:
             return False
         self.out = unsent
-        self.out_answers = min(self.out_answers, unsent)  # the transport does not say which bytes, so as many as can be
+        self.out_answers = min(
+            self.out_answers, unsent
+        )  # the transport does not say which bytes, so as many as can be
         self.progress_at = now
         if not self.gated:
             self.gated_since = None
@@ -252,7 +255,7 @@ class ModelOutgoing:
 
     def enter(self, own: Own, now: float) -> None:
         if own.is_call:
-            in_use = {0, *(call.id for call in self.pending), *(id for id, _ in self.given_up)}
+            in_use = {0, *(call.id for call in self.pending), *(cid for cid, _ in self.given_up)}
             while self.next_id in in_use:
                 self.next_id = (self.next_id + 1) % 2**64
             own.id = self.next_id
@@ -302,15 +305,19 @@ class ModelOutgoing:
         return False
 
     def is_late(self, cid: int) -> bool:
-        self.given_up = [(id, until) for id, until in self.given_up if id != cid]
+        self.given_up = [(given, until) for given, until in self.given_up if given != cid]
         return cid != 0 and 0 < (self.next_id - cid) % 2**64 < 2**63
 
     def handle_timer(self, now: float) -> None:
-        expired = [own for own in self.waiting + self.pending if own.deadline is not None and own.deadline <= now]
+        expired = [
+            own for own in self.waiting + self.pending if own.deadline is not None and own.deadline <= now
+        ]
         for own in sorted(expired, key=lambda own: (own.deadline, own.serial)):
             executed = self.give_up(own, now)
-            self.events.append(("failed", own, CallTimeout, executed) if own.is_call else ("failed", own, SendTimeout))
-        self.given_up = [(id, until) for id, until in self.given_up if until > now]
+            self.events.append(
+                ("failed", own, CallTimeout, executed) if own.is_call else ("failed", own, SendTimeout)
+            )
+        self.given_up = [(cid, until) for cid, until in self.given_up if until > now]
         self.admit(now)
 
     def fail_all(self, reason: CloseReason) -> None:

@@ -16,6 +16,9 @@ from typing import Any
 from unittest import mock
 
 import pytest
+from tests.core.harness import TestRoute, decode_body, encode_body, frame, split_frames
+from tests.core.model import NO_TEXT, Model, weight
+from tests.core.model_parts import ERROR, HEADER, RESPONSE, Budget, Own, Seen
 
 from duologue.protocol import deadlines, outbox
 from duologue.protocol.budget import CallBudget
@@ -41,9 +44,6 @@ from duologue.protocol.lifecycle import Phase
 from duologue.protocol.limits import Limits
 from duologue.protocol.pending import OutgoingCall, OutgoingSend
 from duologue.protocol.routes import Route
-from tests.core.harness import TestRoute, decode_body, encode_body, frame, split_frames
-from tests.core.model import NO_TEXT, Model, weight
-from tests.core.model_parts import ERROR, HEADER, RESPONSE, Budget, Own, Seen
 
 HAND_OUT = 400
 """In place of 256 KiB: so that a batch is cut with the small frames of these tests, too."""
@@ -176,14 +176,21 @@ STEPS = {
         },
     ),
     "cancel": Step(2, {"which": WHICH, "pick": PICK}),
-    "end_request": Step(6, {"pick": PICK, "how": Choice(("answer", "answer", "fail", "too large")), "size": Choice(SIZES)}),
+    "end_request": Step(
+        6, {"pick": PICK, "how": Choice(("answer", "answer", "fail", "too large")), "size": Choice(SIZES)}
+    ),
     "end_all_requests": Step(1, {"which": WHICH}),
-    "wait_for_a_remote": Step(4, {"pick": PICK, "lend": Choice((True, True, False))}),
+    "wait_for_a_remote": Step(4, {"pick": PICK, "lend": Choice((True, False))}),
     "heed_free_permits": Step(2, {"everyone": Choice((True, False))}),
     "take": Step(4, {"which": WHICH}),
     "data_sent": Step(4, {"which": WHICH, "part": Choice((0.0, 0.3, 0.7, 1.0, 1.0, 1.0))}),
     "deliver": Step(
-        6, {"which": WHICH, "pieces": Choice((0, 1, 3, 8, 24, 60, 200, 10_000), 4), "view": Choice((True, False))}
+        6,
+        {
+            "which": WHICH,
+            "pieces": Choice((0, 1, 3, 8, 24, 60, 200, 10_000), 4),
+            "view": Choice((True, False)),
+        },
     ),
     "flow": Step(3, {"rounds": Choice((1, 2, 4))}),
     "inject": Step(6, {"which": WHICH, "frames": Choice(INJECTED, 5), "now": Choice((True, False))}),
@@ -191,11 +198,11 @@ STEPS = {
     "time_passes": Step(3, {"seconds": Choice((0.0, 0.5, 1.0, 2.0, 5.0)), "in_time": Choice((True, False))}),
     "next_timer": Step(1, {"which": WHICH}),
     "come_to_an_end": Step(
-        2,
+        3,
         {
             "which": WHICH,
-            "how": Choice(("close", "grace", "grace", "eof", "lost", "abort")),
-            "rarely": Choice(range(8)),
+            "how": Choice(("close", "grace", "grace", "grace", "eof", "truncated", "lost", "abort")),
+            "rarely": Choice(range(6)),
         },
     ),
     "replace": Step(4, {"which": WHICH}),
@@ -328,7 +335,9 @@ class End:
             "strays": model.strays,
         }
         assert seen == expected, self.name
-        assert 0 <= len(model.inbox) - real.buffered <= HEADER, "what is held is what came, but perhaps for one header"
+        assert 0 <= len(model.inbox) - real.buffered <= HEADER, (
+            "what is held is what came, but perhaps for one header"
+        )
         due = min(model.deadlines(), default=None)
         planned = real.next_deadline()
         if due is not None:
@@ -341,7 +350,9 @@ class End:
         for item in self.own:
             has_outcome = item in self.outcomes or item in self.cancelled
             assert item.is_ended == has_outcome, f"{self.name}: {item} has ended without an outcome"
-        self.own = [item for item in self.own if not item.is_ended] + [item for item in self.own[-8:] if item.is_ended]
+        self.own = [item for item in self.own if not item.is_ended] + [
+            item for item in self.own[-8:] if item.is_ended
+        ]
         for cid, answers in self.answers_sent.items():
             assert answers <= self.model.calls_seen[cid], f"{self.name} answered call {cid} more than once"
         slots = [send for send in self.requests if not send.cid]
@@ -364,7 +375,11 @@ class End:
 
     def _check_bounds(self, limits: Limits) -> None:
         """What the remote sends makes nothing grow over its limit, by more than the one frame that is in hand."""
-        parking, sends, box = self.connection.incoming.parking, self.connection.incoming.sends, self.connection.outbox
+        parking, sends, box = (
+            self.connection.incoming.parking,
+            self.connection.incoming.sends,
+            self.connection.outbox,
+        )
         assert parking.calls <= limits.parked
         assert parking.bytes <= limits.parked_bytes + limits.max_frame
         assert sends.waiting <= limits.sends
@@ -424,7 +439,7 @@ def details(error: DuologueError) -> Seen:
 
 
 class Story:
-    """`left` and `right` are linked; `third` hears the misbehaving remote alone, and may share a budget with `right`."""
+    """`left` and `right` are linked; `third` hears the misbehaving remote alone, and may share a budget with them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -441,11 +456,14 @@ class Story:
         self.patches.enter_context(mock.patch.object(outbox, "JOIN_LIMIT", 80))
         self.patches.enter_context(mock.patch.object(deadlines, "_SLACK", 1))
 
-    def begin(self, limits: Sequence[Limits], shared: bool = False, first_id: int = 1) -> None:
+    def begin(self, limits: Sequence[Limits], shared: int = 0, first_id: int = 1) -> None:
+        """`shared`: how many of the ends share the budget of the last."""
         self.limits, self.first_id = limits, first_id
-        self.budgets = [(CallBudget(each.calls, lent_limit=each.lent), Budget(each.calls, each.lent)) for each in limits]
-        if shared:
-            self.budgets[2] = self.budgets[1]
+        self.budgets = [
+            (CallBudget(each.calls, lent_limit=each.lent), Budget(each.calls, each.lent)) for each in limits
+        ]
+        for index in range(3 - shared, 3):
+            self.budgets[index] = self.budgets[2]
         self.ends = [self._end(index) for index in range(3)]
         self._link()
 
@@ -476,15 +494,18 @@ class Story:
 
     def request(self, which: int, what: str, sid: int, size: int, timeout: float | None, count: int) -> None:
         end = self.ends[which]
+        deadline = None if timeout is None else self.now + timeout
         for _ in range(count):
-            deadline = None if timeout is None else self.now + timeout
             own = Own(sid, self._payload(size), deadline, is_call=what != "send", nested=what == "nested")
-            real, model = end.both(lambda: self._issue(end, own), lambda: end.model.issue(own, self.now))
-            if isinstance(real, OutgoingCall | OutgoingSend):
-                real.waiter = model
-                end.own.append(real)
-            else:
-                assert real is model
+            self._request(end, own)
+
+    def _request(self, end: End, own: Own) -> None:
+        real, model = end.both(lambda: self._issue(end, own), lambda: end.model.issue(own, self.now))
+        if isinstance(real, OutgoingCall | OutgoingSend):
+            real.waiter = model
+            end.own.append(real)
+        else:
+            assert real is model
 
     def _issue(self, end: End, own: Own) -> OutgoingCall | OutgoingSend | None:
         if own.is_call:
@@ -527,10 +548,13 @@ class Story:
             )
         elif request.cid:
             end.both(
-                lambda: real.respond(request, answer, self.now), lambda: end.model.end(model, "respond", answer, self.now)
+                lambda: real.respond(request, answer, self.now),
+                lambda: end.model.end(model, "respond", answer, self.now),
             )
         else:
-            end.both(lambda: real.done(request, self.now), lambda: end.model.end(model, "done", None, self.now))
+            end.both(
+                lambda: real.done(request, self.now), lambda: end.model.end(model, "done", None, self.now)
+            )
         assert request.is_ended
         end.requests.remove(request)
         end.ended = request
@@ -541,19 +565,24 @@ class Story:
         end, request = requests[pick % len(requests)]
         if lend:
             said, expected = end.both(
-                lambda: end.connection.lend(request, self.now), lambda: end.model.lend(request.handler, self.now)
+                lambda: end.connection.lend(request, self.now),
+                lambda: end.model.lend(request.handler, self.now),
             )
             assert said is expected
         else:
-            end.both(lambda: end.connection.unlend(request, self.now), lambda: end.model.unlend(request.handler))
+            end.both(
+                lambda: end.connection.unlend(request, self.now), lambda: end.model.unlend(request.handler)
+            )
 
     def heed_free_permits(self, everyone: bool) -> None:
         """A driver looks later, and not inside of another connection's command."""
         while self.woken:
-            end = self.woken.pop(0)
-            end.both(lambda: end.connection.permit_freed(self.now), lambda: end.model.permit_freed(self.now))
+            self._heed_free_permit(self.woken.pop(0))
             if not everyone:
                 return
+
+    def _heed_free_permit(self, end: End) -> None:
+        end.both(lambda: end.connection.permit_freed(self.now), lambda: end.model.permit_freed(self.now))
 
     # -- bytes --------------------------------------------------------------------------------------------
 
@@ -646,26 +675,35 @@ class Story:
     def _serve_timer(self, end: End) -> None:
         end.both(lambda: end.connection.handle_timer(self.now), lambda: end.model.handle_timer(self.now))
         following = end.connection.next_deadline()
-        assert following is None or following > self.now, "a timer that is due for ever would keep a driver busy"
+        assert following is None or following > self.now, (
+            "a timer that is due for ever would keep a driver busy"
+        )
 
     # -- ends ---------------------------------------------------------------------------------------------
 
     def come_to_an_end(self, which: int, how: str, rarely: int) -> None:
         end = self.ends[which]
         real, model = end.connection, end.model
-        if rarely and real.phase is Phase.OPEN:
+        if rarely % 4 and real.phase is Phase.OPEN:
             return
         match how:
             case "close" | "grace":
-                grace = 3.0 if how == "grace" else 0.0
+                grace = 20.0 if how == "grace" else 0.0
                 end.both(lambda: real.close("tired", grace, self.now), lambda: model.close(grace, self.now))
             case "abort":
-                end.both(lambda: real.abort("", self.now), lambda: model.cut(CloseReason.CLOSED_LOCALLY, self.now))
+                end.both(
+                    lambda: real.abort("", self.now), lambda: model.cut(CloseReason.CLOSED_LOCALLY, self.now)
+                )
             case "lost":
                 end.both(
-                    lambda: real.transport_lost("", self.now), lambda: model.cut(CloseReason.TRANSPORT_FAILED, self.now)
+                    lambda: real.transport_lost("", self.now),
+                    lambda: model.cut(CloseReason.TRANSPORT_FAILED, self.now),
                 )
-            case "eof" if not end.eof_given:
+            case "truncated" if not end.eof_given:
+                end.inbound += frame(10, 0, b"cut")[: 4 * rarely + 7]
+                self._deliver(end, 10_000, False)
+                self._eof(end)
+            case "eof":
                 self._eof(end)
 
     def replace(self, which: int) -> None:
@@ -686,14 +724,7 @@ class Story:
                 with pytest.raises(ValueError, match="end it with"):
                     real.done(request, now) if request.cid else real.respond(request, b"", now)
         if end.ended is not None:
-            for again in (lambda: real.respond(end.ended, b"", now), lambda: real.done(end.ended, now)):
-                with pytest.raises(ValueError, match="has ended"):
-                    again()
-            with pytest.raises(ValueError, match="has ended"):
-                real.fail(end.ended, FailureKind.HANDLER_FAILED, now)
-            ended = end.ended.handler  # a handler that goes on after its end: there is nothing to lend any more
-            assert end.both(lambda: real.lend(end.ended, now), lambda: end.model.lend(ended, now)) == (True, True)
-            end.both(lambda: real.unlend(end.ended, now), lambda: end.model.unlend(ended))
+            self._end_again(end, end.ended)
         for grace in (-1.0, float("nan")):
             with pytest.raises(ValueError, match="grace"):
                 real.close("", grace, now)
@@ -703,6 +734,19 @@ class Story:
                     real.call(sid, b"", None, now)
             with pytest.raises(ValueError, match="not a number"):
                 real.send(10, b"", float("nan"), now)
+
+    def _end_again(self, end: End, ended: IncomingRequest) -> None:
+        real, now = end.connection, self.now
+        with pytest.raises(ValueError, match="has ended"):
+            real.respond(ended, b"", now)
+        with pytest.raises(ValueError, match="has ended"):
+            real.done(ended, now)
+        with pytest.raises(ValueError, match="has ended"):
+            real.fail(ended, FailureKind.HANDLER_FAILED, now)
+        # A handler that goes on after its end has nothing to lend any more.
+        said = end.both(lambda: real.lend(ended, now), lambda: end.model.lend(ended.handler, now))
+        assert said == (True, True)
+        end.both(lambda: real.unlend(ended, now), lambda: end.model.unlend(ended.handler))
 
     # -- after each step --------------------------------------------------------------------------------
 
@@ -719,7 +763,9 @@ class Story:
 
     def _check_permits(self, ends: list[End], budget: CallBudget, model: Budget) -> None:
         """Permits in use are those of the calls delivered, not ended and not lent. No wake-up is lost."""
-        calls = [call for end in ends if end.budget is budget for call in end.requests if call.cid and call.permit]
+        calls = [
+            call for end in ends if end.budget is budget for call in end.requests if call.cid and call.permit
+        ]
         assert budget.in_use == sum(not call.waits for call in calls)
         assert budget.lent == sum(bool(call.waits) for call in calls) <= model.lent_limit
         if budget.in_use < budget.limit and model.line:
@@ -728,11 +774,8 @@ class Story:
 
     def finish(self) -> None:
         """Everything is closed, and every handler ends: nothing may be left."""
-        for end in self.ends:
-            end.both(
-                lambda end=end: end.connection.abort("", self.now),
-                lambda end=end: end.model.cut(CloseReason.CLOSED_LOCALLY, self.now),
-            )
+        for which in range(len(self.ends)):
+            self.come_to_an_end(which, "abort", 0)
         self.look()
         for end, request in self._requests():
             self._end_request(end, request, "answer", 0)

@@ -12,24 +12,48 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.core.harness import (
+    BODIES,
+    ECHO,
+    FREE,
+    ORDERED,
+    START,
+    UNKNOWN,
+    UNSERVED,
+    call_frame,
+    frame,
+    standard_routes,
+)
+from tests.core.profiles import look
 
 from duologue.protocol.connection import Connection
 from duologue.protocol.errors import FrameTooLarge, ProtocolError
-from duologue.protocol.events import CallFailed, Event, IncomingRequest, PeerClosed, RequestCancelled, ResponseReceived
+from duologue.protocol.events import (
+    CallFailed,
+    Event,
+    IncomingRequest,
+    PeerClosed,
+    RequestCancelled,
+    ResponseReceived,
+)
 from duologue.protocol.frames import HEADER_SIZE, LENGTH_PREFIXED, Frame, FrameDecoder
 from duologue.protocol.ids import ERROR_SID, RESPONSE_SID
 from duologue.protocol.limits import Limits
-from tests.core.harness import BODIES, ECHO, FREE, ORDERED, START, UNKNOWN, UNSERVED, call_frame, frame, standard_routes
-from tests.core.profiles import look
 
 MAX_FRAME = 200
 
 ids = st.integers(0, 2**64 - 1)
 payloads = st.binary(max_size=MAX_FRAME - HEADER_SIZE)
 frames = st.builds(frame, ids, ids, payloads)
-requests = st.builds(frame, st.sampled_from([ECHO, ORDERED, FREE, UNSERVED, UNKNOWN]), st.integers(0, 9), payloads)
-answers = st.builds(frame, st.sampled_from([ERROR_SID, RESPONSE_SID]), st.integers(0, 4), payloads | st.just(b'{"Timeout":1}'))
-lengths = st.integers(0, HEADER_SIZE - 1) | st.integers(MAX_FRAME - 1, MAX_FRAME + 1) | st.integers(0, 2**64 - 1)
+requests = st.builds(
+    frame, st.sampled_from([ECHO, ORDERED, FREE, UNSERVED, UNKNOWN]), st.integers(0, 9), payloads
+)
+answers = st.builds(
+    frame, st.sampled_from([ERROR_SID, RESPONSE_SID]), st.integers(0, 4), payloads | st.just(b'{"Timeout":1}')
+)
+lengths = (
+    st.integers(0, HEADER_SIZE - 1) | st.integers(MAX_FRAME - 1, MAX_FRAME + 1) | st.integers(0, 2**64 - 1)
+)
 headers = st.builds(lambda length, rest: length.to_bytes(8, "little") + rest, lengths, st.binary(max_size=40))
 junk = headers | st.binary(max_size=60)
 
@@ -85,9 +109,16 @@ def decode_some(decoder: FrameDecoder, most: int | None, found: list[Frame]) -> 
 
 
 @pytest.mark.fault(5, 9)
-@given(data=mixtures(frames) | junk, sizes=pieces, pauses=st.lists(st.sampled_from([None, 1, 2]), min_size=1, max_size=4), views=st.booleans())
+@given(
+    data=mixtures(frames) | junk,
+    sizes=pieces,
+    pauses=st.lists(st.sampled_from([None, 1, 2]), min_size=1, max_size=4),
+    views=st.booleans(),
+)
 @look(brief=300, thorough=100_000)
-def test_the_decoder_sees_through_any_cutting(data: bytes, sizes: list[int], pauses: list[int | None], views: bool) -> None:
+def test_the_decoder_sees_through_any_cutting(
+    data: bytes, sizes: list[int], pauses: list[int | None], views: bool
+) -> None:
     """A stream in any pieces, from single bytes to all at once: the same frames, the same error, the same rest."""
     expected, error, rest = parse(data)
     for cutting in (*CUTTINGS, sizes):
@@ -190,7 +221,15 @@ def plain(event: Event) -> Any:
 
 
 TIGHT = Limits(
-    max_frame=MAX_FRAME, calls=2, parked=2, sends=2, owed=2, outbox_high=150, outbox_low=50, strays=3, parked_bytes=300
+    max_frame=MAX_FRAME,
+    calls=2,
+    parked=2,
+    sends=2,
+    owed=2,
+    outbox_high=150,
+    outbox_low=50,
+    strays=3,
+    parked_bytes=300,
 )
 ROOMY = Limits(max_frame=MAX_FRAME)
 
@@ -222,7 +261,9 @@ def tell(limits: Limits, stretches: Sequence[bytes], sizes: Sequence[int], views
     limits=st.sampled_from([TIGHT, ROOMY]),
 )
 @look(brief=250, thorough=50_000)
-def test_a_connection_sees_through_any_cutting(stretches: list[bytes], sizes: list[int], views: bool, limits: Limits) -> None:
+def test_a_connection_sees_through_any_cutting(
+    stretches: list[bytes], sizes: list[int], views: bool, limits: Limits
+) -> None:
     """Bytes one at a time, or in any pieces: the same events, the same answers and the same state as all at once, also over pauses."""
     whole = tell(limits, stretches, CUTTINGS[0], False)
     for cutting in (CUTTINGS[1], sizes):

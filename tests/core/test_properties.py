@@ -8,21 +8,23 @@ from unittest import mock
 
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.core.model_parts import ModelOutbox, Own
+from tests.core.profiles import look
 
 from duologue.protocol import deadlines, outbox
 from duologue.protocol.budget import CallBudget, SendBudget
 from duologue.protocol.deadlines import Deadlines
 from duologue.protocol.limits import Limits
 from duologue.protocol.outbox import Outbox
-from tests.core.model_parts import ModelOutbox, Own
-from tests.core.profiles import look
 
 numbers = st.integers(0, 9)
 
 # -- Outbox ------------------------------------------------------------------------------------------------
 
 outbox_steps = st.one_of(
-    st.tuples(st.sampled_from(["answer", "refusal", "call", "call", "send"]), st.sampled_from([0, 1, 20, 90, 300])),
+    st.tuples(
+        st.sampled_from(["answer", "refusal", "call", "call", "send"]), st.sampled_from([0, 1, 20, 90, 300])
+    ),
     st.tuples(st.just("take"), st.just(0)),
     st.tuples(st.just("taken"), st.sampled_from([0, 0, 1, 30, 200, 10_000])),
     st.tuples(st.just("remove"), st.integers(1, 7)),
@@ -141,7 +143,10 @@ def test_deadlines_are_a_sorted_list(steps: list[tuple[str, int]], slack: int) -
                     assert len(real) <= max(len(alive) + slack, 2 * len(alive)) + 1
                 case "expire":
                     now += number
-                    due = sorted((item for item in alive if item.deadline <= now), key=lambda item: (item.deadline, item.serial))
+                    due = sorted(
+                        (item for item in alive if item.deadline <= now),
+                        key=lambda item: (item.deadline, item.serial),
+                    )
                     assert real.pop_expired(now) == due
                     alive = [item for item in alive if item.deadline > now]
                     for item in due:
@@ -188,7 +193,9 @@ class Budgets:
             case "acquire":
                 fair = real.in_use < real.limit and self.line in ([], [waiter, *self.line[1:]])
                 waiter.woken = False
-                assert real.try_acquire(waiter) == fair, "whoever is first, and nobody else, takes a free permit"
+                assert real.try_acquire(waiter) == fair, (
+                    "whoever is first, and nobody else, takes a free permit"
+                )
                 waiter.running += fair
                 if fair and waiter in self.line:
                     self.line.remove(waiter)
@@ -225,14 +232,18 @@ class Budgets:
 
 
 budget_steps = st.tuples(
-    st.sampled_from(["acquire", "acquire", "acquire", "release", "release", "lend", "unlend", "end lent", "withdraw"]),
+    st.sampled_from(
+        ["acquire", "acquire", "acquire", "release", "release", "lend", "unlend", "end lent", "withdraw"]
+    ),
     st.integers(0, 2),
 )
 
 
 @given(steps=st.lists(budget_steps, max_size=60), limit=st.integers(1, 3), lent_limit=st.integers(0, 3))
 @look(brief=300, thorough=100_000)
-def test_a_shared_budget_is_fair_and_wakes_whoever_is_next(steps: list[tuple[str, int]], limit: int, lent_limit: int) -> None:
+def test_a_shared_budget_is_fair_and_wakes_whoever_is_next(
+    steps: list[tuple[str, int]], limit: int, lent_limit: int
+) -> None:
     """Permits go round in the order of asking, never over the limit but by the end of a wait, and no wake-up is lost."""
     budgets = Budgets(limit, lent_limit)
     for what, which in steps:
@@ -248,7 +259,9 @@ send_steps = st.tuples(
 )
 
 
-@given(steps=st.lists(send_steps, max_size=60), count=st.integers(1, 3), size=st.sampled_from([24, 60, 10_000]))
+@given(
+    steps=st.lists(send_steps, max_size=60), count=st.integers(1, 3), size=st.sampled_from([24, 60, 10_000])
+)
 @look(brief=200, thorough=60_000)
 def test_slots_are_counted_and_weighed(steps: list[tuple[str, int]], count: int, size: int) -> None:
     """`is_full` is what the numbers say, after each change; a message gives back what it took."""

@@ -247,7 +247,7 @@ class Simulation:
                 if running is not None:
                     running.unlend()
         except (CallError, Cancelled) as error:
-            self.outcomes[str(error)[:60]] += 1
+            self.outcomes[str(error)[:60] or "cancelled"] += 1
             if running is not None and not running.script.tolerant:
                 raise
         else:

@@ -10,13 +10,13 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Any, cast
+from typing import Any
 
+from duologue_adapters.engines.endings import end_in
 from duologue_adapters.engines.sockets import SocketLink, SocketListener, listening_socket
 from duologue_adapters.engines.threads import Threads
 from duologue_adapters.ports import Engine, Job, Link, Listener, Timer
 
-_MUST_PROPAGATE = (asyncio.CancelledError, KeyboardInterrupt, SystemExit, GeneratorExit)
 
 
 class CallbacksEngine(Engine, AbstractAsyncContextManager[Engine]):
@@ -67,11 +67,8 @@ class CallbacksEngine(Engine, AbstractAsyncContextManager[Engine]):
             task.add_done_callback(self._tasks.discard)
             return task
 
-    def propagates(self, exc: BaseException) -> bool:
-        if isinstance(exc, BaseExceptionGroup):
-            group = cast("BaseExceptionGroup[BaseException]", exc)
-            return group.subgroup(_MUST_PROPAGATE) is not None
-        return isinstance(exc, _MUST_PROPAGATE)
+    def end_in(self, exc: BaseException) -> BaseException | None:
+        return end_in(exc, asyncio.CancelledError)
 
     async def run_in_thread(self, function: Callable[[], None], ended: Callable[[], None]) -> None:
         await self._threads.run(function, ended)

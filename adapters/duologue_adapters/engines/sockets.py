@@ -80,16 +80,21 @@ class SocketLink(asyncio.BufferedProtocol, Link):
         return not self._is_full
 
     def _write_large(self, buffers: list[bytes]) -> None:
-        # Not by `writelines`: on some versions it never says that the transport is full.
-        small: list[bytes] = []
+        # Small ones leave together with the beginning of the large one behind them, since each write may become a
+        # packet, and a header alone would wake the other end for nothing. Not by `writelines`: on some versions it
+        # never says that the transport is full.
+        small: list[bytes | memoryview] = []
         for buffer in buffers:
             if len(buffer) <= JOIN_LIMIT:
                 small.append(buffer)
                 continue
+            view = memoryview(buffer)
             if small:
+                small.append(view[:JOIN_LIMIT])
                 self._transport.write(b"".join(small))
                 small.clear()
-            self._transport.write(buffer)
+                view = view[JOIN_LIMIT:]
+            self._transport.write(view)
         if small:
             self._transport.write(b"".join(small))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from duologue_adapters.engines.streams import StreamsEngine
 
 READ_SIZE = 64 * 1024
+WRITE_SIZE = 64 * 1024
 
 
 class StreamLink(Link):
@@ -28,7 +29,7 @@ class StreamLink(Link):
         self.address = address
         self._group = group
         self._stream = stream
-        self._receiver: Receiver
+        self._is_started = False
         self._scope = anyio.CancelScope()
         self._outgoing: list[bytes] = []
         self._unsent = 0
@@ -39,8 +40,11 @@ class StreamLink(Link):
         self._is_lost = False
 
     def start(self, receiver: Receiver) -> None:
-        self._receiver = receiver
-        self._group.start_soon(self._run)
+        self._is_started = True
+        if self._is_lost:
+            receiver.connection_lost("")
+        else:
+            self._group.start_soon(self._run, receiver)
 
     def write(self, buffers: list[bytes]) -> bool:
         self._outgoing += buffers
@@ -64,34 +68,40 @@ class StreamLink(Link):
         self._wake_writer.set()
 
     def abort(self) -> None:
-        self._scope.cancel()
+        if self._is_started:
+            self._scope.cancel()
+        elif not self._is_lost:
+            self._is_lost = True
+            self._group.start_soon(self._close)
 
-    async def _run(self) -> None:
+    async def _run(self, receiver: Receiver) -> None:
         """Read and write until the link is cut or broken. All of it ends here, and is told once."""
         try:
             with self._scope:
                 async with anyio.create_task_group() as group:
-                    group.start_soon(self._guard, self._write)
-                    group.start_soon(self._guard, self._read)
+                    group.start_soon(self._write, receiver)
+                    group.start_soon(self._read, receiver)
         finally:
-            with anyio.CancelScope(shield=True):
-                await anyio.aclose_forcefully(self._stream)
-            self._lose("")
+            await self._close()
+            self._lose(receiver, "")
 
-    def _lose(self, detail: str) -> None:
+    async def _close(self) -> None:
+        # What it raises, if anything, nobody needs to know any more: nothing can be lost that is not lost.
+        with anyio.CancelScope(shield=True), suppress(Exception):
+            await anyio.aclose_forcefully(self._stream)
+
+    def _break(self, receiver: Receiver, exc: Exception) -> None:
+        """The stream has failed, in whatever way streams of its kind do."""
+        self._scope.cancel()
+        cause = exc.__cause__ or exc
+        self._lose(receiver, f"{type(cause).__name__}: {cause}")
+
+    def _lose(self, receiver: Receiver, detail: str) -> None:
         if not self._is_lost:
             self._is_lost = True
-            self._receiver.connection_lost(detail)
+            receiver.connection_lost(detail)
 
-    async def _guard(self, work: Callable[[], Awaitable[None]]) -> None:
-        try:
-            await work()
-        except (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError) as exc:
-            cause = exc.__cause__ or exc
-            self._scope.cancel()
-            self._lose(f"{type(cause).__name__}: {cause}")
-
-    async def _read(self) -> None:
+    async def _read(self, receiver: Receiver) -> None:
         stream = self._stream
         # An object stream gives its messages as they are; frames may be cut anywhere in them.
         receive = (
@@ -102,24 +112,48 @@ class StreamLink(Link):
             try:
                 data = await receive()
             except anyio.EndOfStream:
-                self._receiver.eof_received()
+                receiver.eof_received()
                 return
-            self._receiver.data_received(data)
+            except Exception as exc:
+                self._break(receiver, exc)
+                return
+            receiver.data_received(data)
 
-    async def _write(self) -> None:
+    async def _write(self, receiver: Receiver) -> None:
         while True:
             await self._wake_writer.wait()
             self._wake_writer = anyio.Event()
             while self._outgoing:
                 buffers, self._outgoing = self._outgoing, []
-                data = buffers[0] if len(buffers) == 1 else b"".join(buffers)
-                await self._stream.send(data)
-                self._unsent -= len(data)
+                try:
+                    await self._send(buffers[0] if len(buffers) == 1 else b"".join(buffers))
+                except Exception as exc:
+                    self._break(receiver, exc)
+                    return
                 if not self._outgoing:
-                    self._receiver.all_written()
+                    receiver.all_written()
             if self._ends_writing:
-                await self._stream.send_eof()
+                await self._send_eof(receiver)
                 return
+
+    async def _send(self, data: bytes) -> None:
+        # In pieces, so that a slow link shows that it makes progress.
+        if len(data) <= WRITE_SIZE:
+            await self._stream.send(data)
+            self._unsent -= len(data)
+            return
+        for start in range(0, len(data), WRITE_SIZE):
+            piece = data[start : start + WRITE_SIZE]
+            await self._stream.send(piece)
+            self._unsent -= len(piece)
+
+    async def _send_eof(self, receiver: Receiver) -> None:
+        try:
+            await self._stream.send_eof()
+        except NotImplementedError:
+            pass  # TLS of some kinds can't: the other end learns it when the stream is closed
+        except Exception as exc:
+            self._break(receiver, exc)
 
 
 class StreamListener(Listener):
@@ -137,8 +171,13 @@ class StreamListener(Listener):
                 sock, peer = self._socket.accept()
             except BlockingIOError:
                 continue  # another process that listens here was faster
-            tune(sock)
-            return self._engine.link(await anyio.abc.SocketStream.from_socket(sock), name_of(peer))
+            try:
+                tune(sock)
+                stream = await anyio.abc.SocketStream.from_socket(sock)
+            except BaseException:
+                sock.close()
+                raise
+            return self._engine.link(stream, name_of(peer))
 
     def close(self) -> None:
         self._socket.close()

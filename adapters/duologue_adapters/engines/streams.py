@@ -9,17 +9,20 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Any, cast
+from typing import Any
 
 import anyio
 import anyio.abc
-import anyio.from_thread
 import anyio.lowlevel
 
+from duologue_adapters.engines.endings import end_in, end_of_process_in
 from duologue_adapters.engines.sockets import listening_socket, name_of, tune
 from duologue_adapters.engines.streamlink import StreamLink, StreamListener
 from duologue_adapters.engines.threads import Threads
 from duologue_adapters.ports import Engine, Job, Link, Listener, Timer
+
+_SLACK = 64
+"""Timers kept before the cancelled ones among them are looked for."""
 
 
 class StreamsEngine(Engine, AbstractAsyncContextManager[Engine]):
@@ -38,33 +41,44 @@ class StreamsEngine(Engine, AbstractAsyncContextManager[Engine]):
         self._soon: deque[Callable[[], None]] = deque()
         self._timers: list[tuple[float, int, StreamsTimer]] = []
         self._numbers = itertools.count()
+        self._clean_at = _SLACK
         self._wake = anyio.Event()
         self._cancelled = anyio.get_cancelled_exc_class()
         self._threads = Threads(threads, _call_from_thread())
         self._outer: anyio.abc.TaskGroup
         self._group: anyio.abc.TaskGroup
-        self._body_error: BaseException | None = None
 
     async def __aenter__(self) -> Engine:
         self._outer = anyio.create_task_group()
         await self._outer.__aenter__()
-        await self._outer.start(self._run)
+        running = anyio.Event()
+        self._outer.start_soon(self._run, running)
+        # Not by `start`: if the block is cancelled already, what it starts shielded would be in nobody's group, for ever.
+        with anyio.CancelScope(shield=True):
+            await running.wait()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> bool | None:
         self._group.cancel_scope.cancel()
-        if exc is None or isinstance(exc, self._cancelled):
-            return await self._outer.__aexit__(kind, exc, traceback)
-        # An exception of the user's block goes on as it is: that a task group runs here is nobody's business.
-        await self._outer.__aexit__(None, None, None)
+        try:
+            if exc is None or isinstance(exc, self._cancelled):
+                return await self._outer.__aexit__(kind, exc, traceback)
+            # An exception of the user's block goes on as it is: that a task group runs here is nobody's business. Nor
+            # does a cancellation that comes meanwhile take its place.
+            self._outer.cancel_scope.shield = True
+            await self._outer.__aexit__(None, None, None)
+        except BaseExceptionGroup as group:
+            if (end := end_of_process_in(group)) is not None:
+                raise end from None
+            raise
         return None
 
-    async def _run(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
+    async def _run(self, running: anyio.Event) -> None:
         with anyio.CancelScope(shield=True):
             async with anyio.create_task_group() as self._group:
-                task_status.started()
+                running.set()
                 await self._tick()
 
     async def _tick(self) -> None:
@@ -90,9 +104,14 @@ class StreamsEngine(Engine, AbstractAsyncContextManager[Engine]):
 
     def call_at(self, when: float, callback: Callable[[], None]) -> Timer:
         timer = StreamsTimer(callback)
-        heapq.heappush(self._timers, (when, next(self._numbers), timer))
-        if self._timers[0][2] is timer:
+        timers = self._timers
+        heapq.heappush(timers, (when, next(self._numbers), timer))
+        if timers[0][2] is timer:
             self._wake.set()
+        if len(timers) > self._clean_at:
+            timers[:] = [entry for entry in timers if entry[2].callback is not None]
+            heapq.heapify(timers)
+            self._clean_at = max(_SLACK, 2 * len(timers))
         return timer
 
     def start(self, coroutine: Coroutine[Any, Any, None]) -> Job | None:
@@ -100,12 +119,8 @@ class StreamsEngine(Engine, AbstractAsyncContextManager[Engine]):
         self._group.start_soon(job.run)
         return job
 
-    def propagates(self, exc: BaseException) -> bool:
-        mean_it = (self._cancelled, KeyboardInterrupt, SystemExit, GeneratorExit)
-        if isinstance(exc, BaseExceptionGroup):
-            group = cast("BaseExceptionGroup[BaseException]", exc)
-            return group.subgroup(mean_it) is not None
-        return isinstance(exc, mean_it)
+    def end_in(self, exc: BaseException) -> BaseException | None:
+        return end_in(exc, self._cancelled)
 
     async def run_in_thread(self, function: Callable[[], None], ended: Callable[[], None]) -> None:
         await self._threads.run(function, ended)
@@ -119,8 +134,13 @@ class StreamsEngine(Engine, AbstractAsyncContextManager[Engine]):
 
     async def connect_tcp(self, host: str, port: int) -> Link:
         stream = await anyio.connect_tcp(host, port)
-        tune(stream.extra(anyio.abc.SocketAttribute.raw_socket))
-        return self.link(stream, name_of(stream.extra(anyio.abc.SocketAttribute.remote_address)))
+        try:
+            tune(stream.extra(anyio.abc.SocketAttribute.raw_socket))
+            address = name_of(stream.extra(anyio.abc.SocketAttribute.remote_address))
+        except OSError:  # it is gone again
+            await anyio.aclose_forcefully(stream)
+            raise
+        return self.link(stream, address)
 
     async def listen_tcp(self, host: str, port: int) -> Listener:
         infos = await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -162,7 +182,7 @@ class StreamsWaiter:
 
 
 class StreamsTimer:
-    """An entry of the engine's heap. Cancelled ones stay there until their time, without what they would have called."""
+    """An entry of the engine's heap. Cancelled ones stay there for a while, without what they would have called."""
 
     __slots__ = ("callback",)
 
@@ -186,9 +206,10 @@ class StreamsJob:
     async def run(self) -> None:
         try:
             with self._scope:
-                await self._coroutine
+                if not self._scope.cancel_called:  # before its first step
+                    await self._coroutine
         finally:
-            self._coroutine.close()  # if it was cancelled before its first step
+            self._coroutine.close()
             callbacks, self._callbacks = self._callbacks or [], None
             for callback in callbacks:
                 callback(self)
@@ -204,12 +225,11 @@ class StreamsJob:
 
 
 def _call_from_thread() -> Callable[[Callable[[], None]], object]:
-    """How a worker thread calls something in the loop that runs now."""
-    token = anyio.lowlevel.current_token()
-
-    def call(callback: Callable[[], None]) -> None:
-        anyio.from_thread.run_sync(callback, token=token)
-
+    """How a worker thread has something called in the loop that runs now, without waiting for that: the loop may be ending."""
+    native: Any = anyio.lowlevel.current_token().native_token
+    call: Callable[[Callable[[], None]], object] = (
+        native.run_sync_soon if hasattr(native, "run_sync_soon") else native.call_soon_threadsafe
+    )
     return call
 
 

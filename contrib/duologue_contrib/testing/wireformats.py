@@ -89,7 +89,11 @@ class WireFormatSuite(FrameTests):
         with pytest.raises(EncodeError):
             self.wireformat.encode_plain({"a": [value]})
 
-    @pytest.mark.parametrize("value", ["\ud800", object(), 1j, {(1, 2): 3}, {1.5: 2}, {None: 1}], ids=repr)
+    @pytest.mark.parametrize(
+        "value",
+        ["\ud800", object(), 1j, {(1, 2): 3}, {1.5: 2}, {None: 1}],
+        ids=["lone surrogate", "object", "complex", "tuple as key", "float as key", "None as key"],
+    )
     def test_what_can_not_be_written(self, value: object) -> None:
         """What is no text, no plain data or no key is an `EncodeError`."""
         with pytest.raises(EncodeError):
