@@ -32,6 +32,8 @@ class Case:
     """How many calls are on their way at any time."""
     size: int = 0
     """Bytes of one echo: of the whole frame where the subject has frames of a known size, else of the payload."""
+    encoded: bool = True
+    """Echoes of messages, which are encoded and decoded at both ends; else of frames, whose payload nobody looks into."""
 
     @property
     def main(self) -> Metric:
@@ -55,9 +57,21 @@ _ALL = (
     # MB are 10^6 bytes, counted once: an echo of n bytes is n, though they travel both ways.
     Case("echo64k", "echoes of 64 KiB, 8 outstanding", "echoes", (_ECHOES,), outstanding=8, size=64 * KIB),
     Case("echo1m", "echoes of 1 MiB, 4 outstanding", "echoes", (_ECHOES,), outstanding=4, size=MIB),
+    Case(
+        "frame1m",
+        "echoes of bare frames of 1 MiB",
+        "echoes",
+        (_ECHOES,),
+        outstanding=4,
+        size=MIB,
+        encoded=False,
+    ),
     Case("idle", "memory of one idle connection", "idle", _MEMORY),
 )
 
 CASES = {case.name: case for case in _ALL}
+
+FOR_ANY = frozenset(CASES) - {"frame1m"}
+"""The cases that every RPC library has: few let one send a frame as it is."""
 
 IDLE_CONNECTIONS = 500

@@ -50,7 +50,7 @@ FLOORS = (
     Floor("c64", "grpcaio", 25),
     Floor("c64", "rpyc", 4),
     Floor("c64", "pycapnp", 4),
-    Floor("echo1m", "rawecho", 0.6),
+    Floor("frame1m", "rawecho", 0.6),
     Floor("idle", "handwritten", 8, kind="at most, more"),
 )
 

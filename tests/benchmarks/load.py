@@ -58,7 +58,7 @@ class Client(ABC):
         """Send one-way messages; it is over when the server has handled exactly as many as were sent."""
 
     @abstractmethod
-    async def echoes(self, size: int, outstanding: int, seconds: float) -> Tally:
+    async def echoes(self, size: int, outstanding: int, seconds: float, encoded: bool) -> Tally:
         """Keep so many echoes on their way; the tally counts bytes, once for both ways."""
 
 
@@ -143,10 +143,18 @@ class AwaitableClient(Client):
             if handled > self._sent or perf_counter() > deadline:
                 raise BenchmarkError(f"{self._sent} one-way messages sent, {handled} handled")
 
-    async def echoes(self, size: int, outstanding: int, seconds: float) -> Tally:
-        echo = self.echo
+    def echo_frame(self, payload: bytes) -> Awaitable[bytes]:
+        """Call: the same payload, as it is."""
+        raise NotImplementedError
+
+    def frame_payload_size(self, size: int) -> int:
+        """The payload of a bare frame of `size` bytes."""
+        raise NotImplementedError
+
+    async def echoes(self, size: int, outstanding: int, seconds: float, encoded: bool) -> Tally:
+        echo = self.echo if encoded else self.echo_frame
         # Random, so that nobody profits from compressing it.
-        data = os.urandom(self.payload_size(size))
+        data = os.urandom(self.payload_size(size) if encoded else self.frame_payload_size(size))
         if await echo(data) != data:
             raise BenchmarkError("an echo is not what was sent")
         count = 0
@@ -181,7 +189,7 @@ async def measure(case: Case, client: Client, seconds: float) -> dict[str, float
     else:
 
         def load(seconds: float) -> Awaitable[Tally]:
-            return client.echoes(case.size, case.outstanding, seconds)
+            return client.echoes(case.size, case.outstanding, seconds, case.encoded)
 
     await load(warm_up)
     rate = (await load(seconds)).rate

@@ -115,7 +115,7 @@ def decode_some(decoder: FrameDecoder, most: int | None, found: list[Frame]) -> 
     pauses=st.lists(st.sampled_from([None, 1, 2]), min_size=1, max_size=4),
     views=st.booleans(),
 )
-@look(brief=300, thorough=100_000)
+@look(brief=300, thorough=20_000)
 def test_the_decoder_sees_through_any_cutting(
     data: bytes, sizes: list[int], pauses: list[int | None], views: bool
 ) -> None:
@@ -260,7 +260,7 @@ def tell(limits: Limits, stretches: Sequence[bytes], sizes: Sequence[int], views
     views=st.booleans(),
     limits=st.sampled_from([TIGHT, ROOMY]),
 )
-@look(brief=250, thorough=50_000)
+@look(brief=250, thorough=15_000)
 def test_a_connection_sees_through_any_cutting(
     stretches: list[bytes], sizes: list[int], views: bool, limits: Limits
 ) -> None:

@@ -93,7 +93,7 @@ class Outboxes:
     high=st.sampled_from([1, 100, 500]),
     first_id=st.sampled_from([1, 2**64 - 3]),
 )
-@look(brief=250, thorough=60_000)
+@look(brief=250, thorough=20_000)
 def test_the_outbox_is_a_list_of_frames(steps: list[tuple[str, int]], high: int, first_id: int) -> None:
     """Order is kept, the level is exact, what is removed does not leave, a part that is taken is counted, ids may go round."""
     with mock.patch.object(outbox, "HAND_OUT", 300), mock.patch.object(outbox, "JOIN_LIMIT", 60):
@@ -123,7 +123,7 @@ deadline_steps = st.one_of(
 
 
 @given(steps=st.lists(deadline_steps, max_size=60), slack=st.sampled_from([0, 1, 64]))
-@look(brief=250, thorough=60_000)
+@look(brief=250, thorough=20_000)
 def test_deadlines_are_a_sorted_list(steps: list[tuple[str, int]], slack: int) -> None:
     """What is due comes once, in order, and nothing that has ended; entries that have ended go, before they are many."""
     with mock.patch.object(deadlines, "_SLACK", slack):
@@ -240,7 +240,7 @@ budget_steps = st.tuples(
 
 
 @given(steps=st.lists(budget_steps, max_size=60), limit=st.integers(1, 3), lent_limit=st.integers(0, 3))
-@look(brief=300, thorough=100_000)
+@look(brief=300, thorough=20_000)
 def test_a_shared_budget_is_fair_and_wakes_whoever_is_next(
     steps: list[tuple[str, int]], limit: int, lent_limit: int
 ) -> None:
@@ -262,7 +262,7 @@ send_steps = st.tuples(
 @given(
     steps=st.lists(send_steps, max_size=60), count=st.integers(1, 3), size=st.sampled_from([24, 60, 10_000])
 )
-@look(brief=200, thorough=60_000)
+@look(brief=200, thorough=20_000)
 def test_slots_are_counted_and_weighed(steps: list[tuple[str, int]], count: int, size: int) -> None:
     """`is_full` is what the numbers say, after each change; a message gives back what it took."""
     real = SendBudget(Limits(sends=count, sends_bytes=size, lent=2))

@@ -12,7 +12,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from tests.core.profiles import THOROUGH, look
-from tests.core.story import STEPS, Choice, Story, small_limits
+from tests.core.story import Story
+from tests.core.story_tables import STEPS, Choice, small_limits
 
 from duologue.protocol.budget import CallBudget
 from duologue.protocol.connection import Connection
@@ -66,7 +67,7 @@ for name in STEPS:
 @pytest.mark.fault(15, 16, 17, 19, 45, 55, 56, 58)
 def test_whatever_happens_happens_as_the_model_says() -> None:
     """Anything, in any order: each call has one outcome, each permit comes back, the end is told once, and nothing is left."""
-    run_state_machine_as_test(ToldByHypothesis, settings=look(brief=100, thorough=15_000, steps=50))
+    run_state_machine_as_test(ToldByHypothesis, settings=look(brief=100, thorough=5_000, steps=50))
 
 
 def walk(seed: int, steps: int, story_class: Callable[[], Story] = Story) -> None:
@@ -102,7 +103,7 @@ def test_long_stories_go_as_the_model_says() -> None:
     """Anything, in any order and for long: each call has one outcome, each permit comes back, and the end is told once."""
     walks(120, 150)
     if THOROUGH:
-        walks(5000, 300, first=random.randrange(2**40))
+        walks(3000, 300, first=random.randrange(2**40))
 
 
 # -- can it fail? ----------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 
-from benchmarks.cases import CASES
+from benchmarks.cases import FOR_ANY
 from benchmarks.load import Client
 from benchmarks.runtimes import Runtime
 
@@ -17,7 +17,7 @@ HOST = "127.0.0.1"
 class Subject(ABC):
     """An RPC library, or what stands in for one: a server, and connections to it."""
 
-    cases: frozenset[str] = frozenset(CASES)
+    cases: frozenset[str] = FOR_ANY
     """The names of the cases that make sense for it."""
 
     def __init__(self, runtime: Runtime) -> None:

@@ -7,10 +7,12 @@ from contextlib import asynccontextmanager
 from importlib import import_module
 from urllib.parse import urlsplit
 
+from benchmarks.cases import CASES
 from benchmarks.load import AwaitableClient
 from benchmarks.runtimes import Runtime
 from benchmarks.subjects.base import HOST, Subject
-from duologue import Message, Namespace, Remote, Services, connect, serve
+from duologue import Message, Namespace, Remote, ServiceMap, Services, WireFormat, connect, serve
+from duologue.protocol import Mode, Route, Router
 
 
 class Add(Message[int]):
@@ -33,6 +35,29 @@ class Handled(Message[int]):
 bench = Namespace("bench", [Add, Echo, Log, Handled])
 
 _FRAME_HEADER = 24
+
+_ECHO_FRAME = 1
+"""The service id of the echo of bare frames."""
+
+
+class _EchoFrames(ServiceMap):
+    """The services, and one that gives a payload back as it came, as a relay does."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def router(self, wireformat: WireFormat) -> Router:
+        router, echo = self._services.router(wireformat), _EchoRoute()
+        return lambda sid: echo if sid == _ECHO_FRAME else router(sid)
+
+
+class _EchoRoute(Route):
+    name = "echo of a frame"
+    mode = Mode.INLINE
+
+    def run_sync(self, payload: bytes, context: object, answered: bool) -> bytes:
+        return payload
+
 
 _CODECS = {"msgpack": "msgpack", "cbor": "cbor2"}
 """The packages that are extras."""
@@ -58,6 +83,12 @@ class _Client(AwaitableClient):
     def echo(self, data: bytes) -> Awaitable[bytes]:
         return self._remote.call(Echo(data=data))
 
+    def echo_frame(self, payload: bytes) -> Awaitable[bytes]:
+        return self._remote.peer.call_raw(_ECHO_FRAME, payload)
+
+    def frame_payload_size(self, size: int) -> int:
+        return size - _FRAME_HEADER
+
     async def send_lines(self, count: int) -> None:
         send = self._remote.send
         for _ in range(count):
@@ -76,12 +107,15 @@ class _Client(AwaitableClient):
 class Duologue(Subject):
     """The library, over TCP."""
 
+    cases = frozenset(CASES)
+
     def __init__(self, runtime: Runtime, wireformat: str) -> None:
         super().__init__(runtime)
         self._wireformat = wireformat
 
     async def serve(self, ready: Callable[[int], None]) -> None:
-        async with serve(f"tcp://{HOST}:0", _make_services(), wireformat=self._wireformat) as server:
+        services = _EchoFrames(_make_services())
+        async with serve(f"tcp://{HOST}:0", services, wireformat=self._wireformat) as server:
             port = urlsplit(str(server.url)).port
             assert port is not None
             ready(port)

@@ -92,7 +92,7 @@ class _Client(Client):
     async def sends(self, seconds: float) -> Tally:
         raise NotImplementedError("an echo server can't tell how many messages it has seen")
 
-    async def echoes(self, size: int, outstanding: int, seconds: float) -> Tally:
+    async def echoes(self, size: int, outstanding: int, seconds: float, encoded: bool) -> Tally:
         tally = await self._tally(size, outstanding, seconds)
         return Tally(tally.count * size, tally.seconds)
 

@@ -79,7 +79,7 @@ class _Client(Client):
 
         return self._keep_busy(lambda: self._start_add(1, 2), is_right, outstanding, seconds)
 
-    async def echoes(self, size: int, outstanding: int, seconds: float) -> Tally:
+    async def echoes(self, size: int, outstanding: int, seconds: float, encoded: bool) -> Tally:
         data = os.urandom(size)
 
         def is_right(answer: Any) -> bool:
