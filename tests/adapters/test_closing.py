@@ -366,12 +366,11 @@ async def test_a_close_that_is_cancelled(url: str) -> None:
 async def test_a_remote_that_does_not_hang_up() -> None:
     """We close, and the remote neither reads nor closes: after the time for dropping its input it is cut off."""
     limits = Limits(discard_timeout=0.05)
-    async with serve("tcp://127.0.0.1:0", wireformat="json", limits=limits) as server:
-        async with raw_client(server.url):
-            peer = await first_peer(server)
-            with anyio.fail_after(5):
-                await peer.close()
-            assert await peer.wait_closed() is CloseReason.CLOSED_LOCALLY
+    async with serve("tcp://127.0.0.1:0", wireformat="json", limits=limits) as server, raw_client(server.url):
+        peer = await first_peer(server)
+        with anyio.fail_after(5):
+            await peer.close()
+        assert await peer.wait_closed() is CloseReason.CLOSED_LOCALLY
 
 
 @pytest.mark.fault(42)
@@ -380,21 +379,23 @@ async def test_a_remote_that_does_not_read(what: str) -> None:
     """Answers that the remote does not read: it is cut off as stalled; one that blocks our closing, when its time is over."""
     there = Tools()
     limits = Limits(answers_stalled=0.3, close_timeout=0.3)
-    async with serve("tcp://127.0.0.1:0", there.services, wireformat="json", limits=limits) as server:
-        async with raw_client(server.url) as raw:
-            peer = await first_peer(server)
-            name = b'{"name":"' + b"x" * 500_000 + b'"}'
-            for number in range(1, 30):
-                await raw.send(frame(tools.sid(Hold), number, name))
-            await there.until(lambda: there.running == 29)
-            there.release.set()
-            with anyio.fail_after(10):
-                if what == "answers":
-                    assert await peer.wait_closed() is CloseReason.WRITE_STALLED
-                else:
-                    await until(lambda: State(peer).queued > 0)
-                    await peer.close()
-                    assert await peer.wait_closed() is CloseReason.CLOSED_LOCALLY
+    async with (
+        serve("tcp://127.0.0.1:0", there.services, wireformat="json", limits=limits) as server,
+        raw_client(server.url) as raw,
+    ):
+        peer = await first_peer(server)
+        name = b'{"name":"' + b"x" * 500_000 + b'"}'
+        for number in range(1, 30):
+            await raw.send(frame(tools.sid(Hold), number, name))
+        await there.until(lambda: there.running == 29)
+        there.release.set()
+        with anyio.fail_after(10):
+            if what == "answers":
+                assert await peer.wait_closed() is CloseReason.WRITE_STALLED
+            else:
+                await until(lambda: State(peer).queued > 0)
+                await peer.close()
+                assert await peer.wait_closed() is CloseReason.CLOSED_LOCALLY
 
 
 async def test_connections_of_a_closed_peer_can_be_made_again(url: str) -> None:
@@ -405,6 +406,8 @@ async def test_connections_of_a_closed_peer_can_be_made_again(url: str) -> None:
         async with connect(again, wireformat="json") as peer:
             await server.close()
             await peer.wait_closed()
-        async with serve(again, there.services, wireformat="json") as second:
-            async with connect(second.url, wireformat="json") as peer:
-                assert await peer.remote(tools).call(Add(a=1, b=1)) == 2
+        async with (
+            serve(again, there.services, wireformat="json") as second,
+            connect(second.url, wireformat="json") as peer,
+        ):
+            assert await peer.remote(tools).call(Add(a=1, b=1)) == 2

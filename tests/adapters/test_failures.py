@@ -120,18 +120,20 @@ async def test_what_goes_wrong_without_a_handler(url: str, caplog: pytest.LogCap
     """Unknown service, undecodable message, wrong answer: each is an event of its kind, for calls and for sends."""
     unknown, bad = frame(12345, 0), frame(tools.sid(Add), 0, b"\xff")
     there, services = Tools(), failing_services()
-    async with serve("tcp://127.0.0.1:0", there.services, wireformat="cbor") as server:
-        async with raw_client(server.url) as raw:
-            await until(lambda: bool(tuple(server.peers)))
-            [peer] = server.peers
-            events = peer.events()
-            await raw.send(unknown + bad)
-            kinds = []
-            for _ in range(2):
-                event = await next_event(events)
-                assert isinstance(event, RequestFailed)
-                kinds.append(event.kind)
-            assert sorted(kinds) == [FailureKind.DESERIALIZE, FailureKind.UNKNOWN_SERVICE]
+    async with (
+        serve("tcp://127.0.0.1:0", there.services, wireformat="cbor") as server,
+        raw_client(server.url) as raw,
+    ):
+        await until(lambda: bool(tuple(server.peers)))
+        [peer] = server.peers
+        events = peer.events()
+        await raw.send(unknown + bad)
+        kinds = []
+        for _ in range(2):
+            event = await next_event(events)
+            assert isinstance(event, RequestFailed)
+            kinds.append(event.kind)
+        assert sorted(kinds) == [FailureKind.DESERIALIZE, FailureKind.UNKNOWN_SERVICE]
     with caplog.at_level(logging.CRITICAL, "duologue"):
         async with connected(url, services) as (client, remote_peer):
             events = remote_peer.events()
@@ -151,30 +153,47 @@ async def test_nothing_of_an_exception_is_on_the_wire(
     """An error says kind and ids: no text, type, path or traceback of the exception, and no name of the peer."""
     there = Tools()
     with caplog.at_level(logging.CRITICAL, "duologue"):
-        async with serve(
-            "tcp://127.0.0.1:0", there.services, wireformat=wireformat, name="hush-hush"
-        ) as server:
-            async with connect(server.url, wireformat=wireformat) as peer, raw_client(server.url) as raw:
-                encoded = {how: peer.wireformat.codec(Fail).encode(Fail(how=how)) for how in FAILURES}
-                requests = [frame(tools.sid(Fail), number, data) for number, data in enumerate(encoded.values(), 1)]
-                requests.append(frame(tools.sid(Echo), 100, b"\xc1secret"))
-                requests.append(frame(4711, 101, b"secret"))
-                requests.append(frame(tools.sid(Fail), 102, peer.wireformat.codec(Fail).encode(Fail(how="KeyError"))))
-                await raw.send(b"".join(requests))
-                for _ in requests:
-                    sid, _, payload = await raw.frame()
-                    assert sid == 0
-                    assert len(payload) < 128
-                await raw.send(frame(0, 0)[:23] + b"\xff" * 100)  # and the frames go out of step
-                raw.end_writing()
-                everything = await raw.read_to_end()
-    for word in (b"secret", b"passwd", b"Error:", b"Unusual", b"Traceback", b".py", b"tests", b"hush", b"Tools"):
+        async with (
+            serve("tcp://127.0.0.1:0", there.services, wireformat=wireformat, name="hush-hush") as server,
+            connect(server.url, wireformat=wireformat) as peer,
+            raw_client(server.url) as raw,
+        ):
+            encoded = {how: peer.wireformat.codec(Fail).encode(Fail(how=how)) for how in FAILURES}
+            requests = [
+                frame(tools.sid(Fail), number, data) for number, data in enumerate(encoded.values(), 1)
+            ]
+            requests.append(frame(tools.sid(Echo), 100, b"\xc1secret"))
+            requests.append(frame(4711, 101, b"secret"))
+            requests.append(
+                frame(tools.sid(Fail), 102, peer.wireformat.codec(Fail).encode(Fail(how="KeyError")))
+            )
+            await raw.send(b"".join(requests))
+            for _ in requests:
+                sid, _, payload = await raw.frame()
+                assert sid == 0
+                assert len(payload) < 128
+            await raw.send(frame(0, 0)[:23] + b"\xff" * 100)  # and the frames go out of step
+            raw.end_writing()
+            everything = await raw.read_to_end()
+    for word in (
+        b"secret",
+        b"passwd",
+        b"Error:",
+        b"Unusual",
+        b"Traceback",
+        b".py",
+        b"tests",
+        b"hush",
+        b"Tools",
+    ):
         assert word not in everything
 
 
 @pytest.mark.fault(81)
 @pytest.mark.parametrize("count", [35])
-async def test_the_log_is_no_flood(count: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_log_is_no_flood(
+    count: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A failing handler is logged with its traceback, at most ten times a second for a peer; how many were not is said."""
     there = Tools()
     clock = Clock()
@@ -212,13 +231,15 @@ async def test_what_a_remote_sends_is_not_logged(caplog: pytest.LogCaptureFixtur
     """Unknown services, bad payloads, bytes in the place of frames: a remote can't write a line, or its text, into our log."""
     there = Tools()
     with caplog.at_level(logging.DEBUG, "duologue"):
-        async with serve("tcp://127.0.0.1:0", there.services, wireformat="json") as server:
-            async with raw_client(server.url) as raw:
-                for number in range(1, 100):
-                    await raw.send(frame(1000 + number, number, b"forged\n"))
-                    await raw.send(frame(tools.sid(Say), number + 1000, b"forged\nERROR all is lost"))
-                await raw.send(b"forged\n" * 20)
-                await raw.read_to_end()
+        async with (
+            serve("tcp://127.0.0.1:0", there.services, wireformat="json") as server,
+            raw_client(server.url) as raw,
+        ):
+            for number in range(1, 100):
+                await raw.send(frame(1000 + number, number, b"forged\n"))
+                await raw.send(frame(tools.sid(Say), number + 1000, b"forged\nERROR all is lost"))
+            await raw.send(b"forged\n" * 20)
+            await raw.read_to_end()
     assert [each for each in caplog.records if each.name.startswith("duologue")] == []
 
 
@@ -259,7 +280,7 @@ def test_the_end_of_the_process(
 
     caplog.set_level(logging.CRITICAL + 1)
     expected = SystemExit if name == "group" else type(make())
-    with pytest.raises(BaseException) as caught:  # noqa: PT011
+    with pytest.raises(BaseException) as caught:
         anyio.run(main, backend=backend)
     error: BaseException = caught.value
     while isinstance(error, BaseExceptionGroup):

@@ -265,7 +265,10 @@ async def test_a_task_that_outlives_its_handler(url: str) -> None:
     limits = Limits(owed=1, call_timeout=5)
     async with (
         anyio.create_task_group() as group,
-        connected(url, there.services, here.services, limits=limits, client_limits=Limits()) as (client, server),
+        connected(url, there.services, here.services, limits=limits, client_limits=Limits()) as (
+            client,
+            server,
+        ),
     ):
         may_call, results = anyio.Event(), list[str]()
 

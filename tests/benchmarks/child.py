@@ -56,7 +56,7 @@ def _settle_malloc() -> None:
     protocols allocate one for each `recv`. That halves their calls one at a time, in a fresh process, and not in
     one that has been running for a while: whether it does must not depend on what happened before the measurement.
     """
-    block = bytearray(4 * MIB)
+    block = bytearray(16 * MIB)
     del block
 
 

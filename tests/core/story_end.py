@@ -216,7 +216,9 @@ class End:
         """Nothing waits without a reason that somebody will take away: or it would wait for ever."""
         model, outgoing = self.model, self.model.outgoing
         gated = self.connection.outbox.gated_since is not None
-        assert not model.plain or gated or model in model.budget.line, "parked, and not in the line for a permit"
+        assert not model.plain or gated or model in model.budget.line, (
+            "parked, and not in the line for a permit"
+        )
         if model in model.budget.line:
             assert model.plain, "in the line for a permit, with nothing to start"
         if model.lane and model.turn is None:

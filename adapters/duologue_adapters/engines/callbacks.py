@@ -18,7 +18,6 @@ from duologue_adapters.engines.threads import Threads
 from duologue_adapters.ports import Engine, Job, Link, Listener, Timer
 
 
-
 class CallbacksEngine(Engine, AbstractAsyncContextManager[Engine]):
     """Runs one `connect` or `serve` on the running asyncio loop. Its tasks end with it."""
 

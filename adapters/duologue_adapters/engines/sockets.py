@@ -218,7 +218,7 @@ def tune(sock: socket.socket) -> None:
             sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
 
 
-def name_of(peername: Any) -> str:
+def name_of(peername: tuple[Any, ...] | str | bytes | None) -> str:
     """An address, for people."""
     if isinstance(peername, tuple) and len(peername) >= 2:
         return f"{peername[0]}:{peername[1]}"
