@@ -74,8 +74,10 @@ class Dispatcher:
             answer = await route.run(request.payload, context, request.cid != 0)
         except BaseException as exc:
             self.failed(request, exc)
-            if (end := self._engine.end_in(exc)) is not None:
-                raise end
+            if (end := self._engine.end_in(exc)) is exc:
+                raise
+            if end is not None:
+                raise end from exc
         else:
             if request.cid:
                 self._connection.respond(request, answer, self._now())
@@ -90,8 +92,10 @@ class Dispatcher:
             answer = route.run_sync(request.payload, context, request.cid != 0)
         except BaseException as exc:
             self.failed(request, exc)
-            if (end := self._engine.end_in(exc)) is not None:
-                raise end
+            if (end := self._engine.end_in(exc)) is exc:
+                raise
+            if end is not None:
+                raise end from exc
         else:
             self.succeeded(request, answer)
 
@@ -152,8 +156,10 @@ class ThreadRun:
         try:
             await engine.run_in_thread(self._in_thread, self._ended)
         except BaseException as exc:
-            if (end := engine.end_in(exc)) is not None:
-                raise end
+            if (end := engine.end_in(exc)) is exc:
+                raise
+            if end is not None:
+                raise end from exc
 
     def _in_thread(self) -> None:
         if not self._take_claim():

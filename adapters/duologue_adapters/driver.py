@@ -89,6 +89,8 @@ class DriverPeer(Peer, Receiver):
         """The link has not taken all that it was given."""
         self._is_reading = True
         self._permit_came = False
+        self._undispatched: list[Event] = []
+        """Events that were left when an exception broke out."""
         self._timer: Timer | None = None
         self._timer_at = 0.0
         self._closed: PeerClosed | None = None
@@ -189,9 +191,7 @@ class DriverPeer(Peer, Receiver):
 
     async def wait_closed(self) -> CloseReason:
         if self._closed is None:
-            waiter = self._engine.waiter()
-            self._close_waiters.append(waiter)
-            await waiter
+            await wait_among(self._close_waiters, self._engine.waiter())
         assert self._closed is not None
         return self._closed.reason
 
@@ -264,6 +264,11 @@ class DriverPeer(Peer, Receiver):
                 self._flush()
                 if not connection.has_events and not self._permit_came:
                     break
+        except BaseException:
+            # The end of the process, out of a handler. What else has happened must still be told while it ends.
+            self.is_driving = False
+            self.touch()
+            raise
         finally:
             self.is_driving = False
         if connection.wants_read is not self._is_reading:
@@ -274,22 +279,28 @@ class DriverPeer(Peer, Receiver):
 
     def _dispatch(self, events: list[Event]) -> None:
         start = self._dispatcher.start
+        if self._undispatched:
+            events = self._undispatched + events
+            self._undispatched = []
         count = 0
-        for event in events:
-            # The kinds that come with every message are told apart by the cheapest question there is.
-            if type(event) is ResponseReceived:
-                waiter = event.call.waiter
-                if not waiter.done():
-                    waiter.set_result(event.payload)
-            elif type(event) is CallReceived or type(event) is SendReceived:
-                start(event)
-            else:
-                self._dispatch_other(event)
-            count += 1
-            if not count % FLUSH_EVERY:
-                self._dispatcher.run_ready()
-                self._flush()
-        self._dispatcher.run_ready()
+        try:
+            for count, event in enumerate(events, 1):
+                # The kinds that come with every message are told apart by the cheapest question there is.
+                if type(event) is ResponseReceived:
+                    waiter = event.call.waiter
+                    if not waiter.done():
+                        waiter.set_result(event.payload)
+                elif type(event) is CallReceived or type(event) is SendReceived:
+                    start(event)
+                else:
+                    self._dispatch_other(event)
+                if not count % FLUSH_EVERY:
+                    self._dispatcher.run_ready()
+                    self._flush()
+            self._dispatcher.run_ready()
+        except BaseException:
+            self._undispatched = events[count:]
+            raise
 
     def _dispatch_other(self, event: Event) -> None:
         match event:
@@ -395,6 +406,16 @@ class DriverPeer(Peer, Receiver):
         for callback in self.on_closed:
             callback(self)
         self.on_closed.clear()
+
+
+async def wait_among(waiters: list[Waiter], waiter: Waiter) -> None:
+    """Wait together with others, and be none of them any more if the wait is cancelled."""
+    waiters.append(waiter)
+    try:
+        await waiter
+    finally:
+        if waiter in waiters:
+            waiters.remove(waiter)
 
 
 def _tell(waiter: Waiter | None, result: Any) -> None:

@@ -161,7 +161,8 @@ class MemoryListener(Listener):
 
     def close(self) -> None:
         self._is_closed = True
-        _listeners.pop(self._name, None)
+        if _listeners.get(self._name) is self:
+            del _listeners[self._name]
         for link in self._links:
             link.abort()
         self._notify()

@@ -8,7 +8,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 
 from duologue import Peer, PeerSettings, Server, ServerSettings, ServiceMap
-from duologue_adapters.driver import DriverPeer
+from duologue_adapters.context import running_request
+from duologue_adapters.driver import DriverPeer, wait_among
 from duologue_adapters.ports import Engine, Job, Link, Listener, Waiter
 
 logger = logging.getLogger("duologue")
@@ -36,8 +37,8 @@ def start_peer(peer: DriverPeer, settings: PeerSettings) -> None:
 async def running_peer(engine: Engine, link: Link, settings: PeerSettings) -> AsyncGenerator[Peer, None]:
     """A peer for the time of a block. Left normally it closes, and what is in the outbox still leaves; else it aborts."""
     peer = make_peer(engine, link, settings)
-    start_peer(peer, settings)
     try:
+        start_peer(peer, settings)
         yield peer
     except BaseException:
         peer.abort("left by an exception")
@@ -75,7 +76,12 @@ class DriverServer(Server):
         self._accepting = self._engine.start(self._accept_all())
         if self._accepting is not None:
             # Only when nobody waits for the listener any more may it be closed: its descriptor may be another's at once.
-            self._accepting.add_done_callback(lambda _: self._listener.close())
+            self._accepting.add_done_callback(self._accepting_ended)
+
+    def _accepting_ended(self, _: object) -> None:
+        self._accepting = None
+        self._listener.close()
+        self._settle()
 
     async def _accept_all(self) -> None:
         """Accept links until cancelled. Over the limit of connections it waits until one has ended."""
@@ -96,6 +102,9 @@ class DriverServer(Server):
                 self._add(link)
 
     def _add(self, link: Link) -> None:
+        if self._is_closing:  # it came in the same moment
+            link.abort()
+            return
         peer = make_peer(self._engine, link, self._settings)
         self._peers[peer] = None
         peer.on_closed.append(self._remove)
@@ -112,8 +121,10 @@ class DriverServer(Server):
         try:
             await greeting
         except BaseException as exc:
-            if (end := self._engine.end_in(exc)) is not None:
-                raise end
+            if (end := self._engine.end_in(exc)) is exc:
+                raise
+            if end is not None:
+                raise end from exc
             logger.exception("on_peer failed: the connection is closed")
             peer.abort("this end could not serve it")
 
@@ -132,15 +143,16 @@ class DriverServer(Server):
 
     async def close(self, *, grace: float = 0.0) -> None:
         self.stop()
+        running = running_request()
+        is_waited_for = running is not None and running[0] in self._peers
         for peer in tuple(self._peers):
             peer.begin_close("the server closes", grace)
-        await self.wait_closed()
+        if not is_waited_for:
+            await self.wait_closed()
 
     async def wait_closed(self) -> None:
         if not self._is_closed:
-            waiter = self._engine.waiter()
-            self._waiters.append(waiter)
-            await waiter
+            await wait_among(self._waiters, self._engine.waiter())
 
     def abort(self) -> None:
         """End it here and now, with all its peers."""
@@ -149,7 +161,7 @@ class DriverServer(Server):
             peer.abort("the server is left by an exception")
 
     def _settle(self) -> None:
-        if self._is_closing and not self._peers and not self._is_closed:
+        if self._is_closing and not self._peers and self._accepting is None and not self._is_closed:
             self._is_closed = True
             for waiter in self._waiters:
                 if not waiter.done():

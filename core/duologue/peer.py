@@ -112,7 +112,10 @@ class Server(ABC):
 
     @abstractmethod
     async def close(self, *, grace: float = 0.0) -> None:
-        """Stop listening and close every peer."""
+        """Stop listening, close every peer, and wait until that is done.
+
+        In a handler of one of the peers it does not wait: it returns as soon as the closing has begun.
+        """
 
     @abstractmethod
     async def wait_closed(self) -> None:

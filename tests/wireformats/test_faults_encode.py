@@ -132,7 +132,7 @@ def test_row_35_in_a_thread_with_little_stack(wireformat: WireFormat, no_collect
     """In a thread with a small stack the encoders would crash much earlier: nothing that deep gets to them."""
     # Made, kept and freed out here: Python 3.13 by itself crashes when it frees a list of this depth on a small stack.
     values = (nested(5_000), circle())
-    codec = wireformat.codec(Any)
+    codec: Any = wireformat.codec(Any)
     refused: list[bool] = []
 
     def work() -> None:

@@ -57,6 +57,8 @@ class SocketLink(asyncio.BufferedProtocol, Link):
 
     def start(self, receiver: Receiver) -> None:
         self._receiver = receiver
+        if self._lost is None and not self._early_eof:
+            self.resume_reading()  # first, since what came early may make the receiver pause
         if self._early:
             receiver.data_received(self._early)
             self._early = b""
@@ -64,8 +66,6 @@ class SocketLink(asyncio.BufferedProtocol, Link):
             receiver.connection_lost(self._lost)
         elif self._early_eof:
             receiver.eof_received()
-        else:
-            self.resume_reading()
 
     def write(self, buffers: list[bytes]) -> bool:
         transport = self._transport
@@ -112,7 +112,10 @@ class SocketLink(asyncio.BufferedProtocol, Link):
 
     def end_writing(self) -> None:
         if not self._transport.is_closing():
-            self._transport.write_eof()
+            try:
+                self._transport.write_eof()
+            except OSError:
+                self._transport.abort()  # the other end has reset the connection, and nobody has read that yet
 
     def abort(self) -> None:
         self._transport.abort()
@@ -169,17 +172,39 @@ class SocketListener(Listener):
         self.url = url_of(sock)
 
     async def accept(self) -> Link:
+        # Not by `loop.sock_accept`: cancelled in the moment in which a connection comes, that loses the socket.
         loop = asyncio.get_running_loop()
-        sock, _ = await loop.sock_accept(self._socket)
+        while (sock := self._accept_now()) is None:
+            await self._readable(loop)
         try:
+            sock.setblocking(False)
             _, link = await loop.connect_accepted_socket(SocketLink, sock)
         except BaseException:
             sock.close()
             raise
         return link
 
+    def _accept_now(self) -> socket.socket | None:
+        try:
+            return self._socket.accept()[0]
+        except BlockingIOError:
+            return None
+
+    async def _readable(self, loop: asyncio.AbstractEventLoop) -> None:
+        readable = loop.create_future()
+        loop.add_reader(self._socket, _wake, readable)
+        try:
+            await readable
+        finally:
+            loop.remove_reader(self._socket)
+
     def close(self) -> None:
         self._socket.close()
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
 
 
 def listening_socket(family: int, address: Any) -> socket.socket:
