@@ -120,6 +120,8 @@ class DriverPeer(Peer, Receiver):
         return Remote(self, namespace)
 
     async def call_raw(self, sid: int, payload: bytes, *, timeout: Timeout = DEFAULT) -> bytes:
+        if type(payload) is not bytes:
+            payload = _bytes_of(payload)
         now = self._now()
         deadline = self._deadline(timeout, self._limits.call_timeout, now)
         running = running_request()
@@ -144,6 +146,8 @@ class DriverPeer(Peer, Receiver):
         raise outcome
 
     async def send_raw(self, sid: int, payload: bytes, *, timeout: Timeout = DEFAULT) -> None:
+        if type(payload) is not bytes:
+            payload = _bytes_of(payload)
         now = self._now()
         send = self._connection.send(
             sid, payload, self._deadline(timeout, self._limits.send_timeout, now), now
@@ -425,3 +429,10 @@ def _tell(waiter: Waiter | None, result: Any) -> None:
 
 def _no_services(sid: int) -> Route | None:
     return None
+
+
+def _bytes_of(payload: object) -> bytes:
+    """A payload must never change, and its length must be that of its bytes: a copy of whatever else holds bytes."""
+    if not isinstance(payload, bytes | bytearray | memoryview):
+        raise TypeError(f"a payload is bytes, not {type(payload).__name__}: encode the message first")
+    return bytes(payload)

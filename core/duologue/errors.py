@@ -94,7 +94,7 @@ class ConnectFailed(DuologueError):
     """No connection could be made; the cause has the details. Nothing was sent."""
 
     def __init__(self, url: str, text: str) -> None:
-        super().__init__(f"can't connect to {url}: {text}")
+        super().__init__(f"no connection at {url}: {text}")
         self.url = url
 
 

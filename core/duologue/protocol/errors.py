@@ -77,6 +77,9 @@ class ProtocolError(DuologueError):
 class FrameTooLarge(ProtocolError):
     """A frame is over the limit: ours (nothing was written, the connection stays), or the remote's (it closes)."""
 
+    executed = Executed.NO
+    """As with a `CallError`: a call that raises this was never sent."""
+
     def __init__(self, size: int, limit: int) -> None:
         super().__init__(
             f"a frame of {size} bytes is over the limit of {limit}: send less, or raise Limits.max_frame on both ends"
@@ -88,6 +91,9 @@ class FrameTooLarge(ProtocolError):
 class EncodeError(DuologueError):
     """A value can't be written in the wire format. Nothing was sent; the text names the field."""
 
+    executed = Executed.NO
+    """As with a `CallError`."""
+
 
 class DecodeError(DuologueError):
     """Received bytes are not a valid value of the declared type. The text names the field."""
@@ -95,6 +101,9 @@ class DecodeError(DuologueError):
 
 class SendTimeout(DuologueError):
     """A `send` found no room in the outbox within its timeout. No byte of it has left."""
+
+    executed = Executed.NO
+    """As with a `CallError`."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -111,6 +120,9 @@ class CallError(DuologueError):
 
     def __str__(self) -> str:
         return f"{self.args[0]} (executed: {self.executed.value})"
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r})"
 
 
 class CallTimeout(CallError):

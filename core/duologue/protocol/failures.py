@@ -82,6 +82,8 @@ def call_error(kind: ErrorKind, text: str) -> CallError:
     if kind is ErrorKind.TIMEOUT:
         return CallTimeout(Executed.UNKNOWN, "a relay on the way got no answer in time")
     executed = Executed.NO if kind in _NEVER_STARTED else Executed.UNKNOWN
+    if kind is ErrorKind.UNREADABLE and not text:
+        text = "something that is no error here; do both ends use the same wire format?"
     return RemoteError(kind, executed, text)
 
 
