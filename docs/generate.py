@@ -24,7 +24,7 @@ from duologue.protocol.lifecycle import TRANSITIONS, Phase  # noqa: E402
 
 DOCS = ROOT / "docs"
 SOURCES = ("core", "adapters", "wireformats", "contrib")
-NOT_ENFORCED = ("nesting", "items", "server_bytes")
+NOT_ENFORCED = ("nesting", "items")
 """Limits about which the guide says more than their own docstrings do."""
 
 _REGION = re.compile(r"(?P<begin><!-- generated: (?P<name>[a-z]+) -->\n).*?(?P<end><!-- end -->)", re.DOTALL)

@@ -183,16 +183,14 @@ class MemoryAdapter(Adapter):
     @asynccontextmanager
     async def connect(self, url: str, settings: PeerSettings) -> AsyncGenerator[Peer, None]:
         check_options("mem", settings.options)
-        listener = _listeners.get(_name_in(url))
-        if listener is None:
-            raise ConnectFailed(
-                url, f"nobody serves that name in this process; served are {sorted(_listeners) or 'none'}"
-            )
-        async with (
-            engine_here(settings.limits) as engine,
-            running_peer(engine, listener.open_link(engine), settings) as peer,
-        ):
-            yield peer
+        name = _name_in(url)
+        async with engine_here(settings.limits) as engine:
+            listener = _listeners.get(name)
+            if listener is None:
+                known = sorted(_listeners) or "none"
+                raise ConnectFailed(url, f"nobody serves that name in this process; served are {known}")
+            async with running_peer(engine, listener.open_link(engine), settings) as peer:
+                yield peer
 
     @asynccontextmanager
     async def serve(self, url: str, settings: ServerSettings) -> AsyncGenerator[Server, None]:

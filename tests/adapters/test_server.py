@@ -239,7 +239,7 @@ async def test_leaving_while_clients_connect(url: str) -> None:
                     group.start_soon(client, server.url)
                 await turn(3 * passes)
         assert len(results) == 10
-        assert set(results) <= {"served", "ConnectFailed", "ConnectionLost", "ConnectionClosed"}
+        assert set(results) <= {"served", "ConnectFailed", "ConnectionLost", "RemoteError"}
 
 
 async def test_at_most_so_many_connections(url: str) -> None:

@@ -35,7 +35,6 @@ from duologue.protocol.limits import Limits
         ("nesting", 32),
         ("items", 50_000),
         ("connections", 10_000),
-        ("server_bytes", 256 * 1024 * 1024),
     ],
 )
 def test_the_defaults_are_those_of_the_design(name: str, value: float) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import weakref
+from contextlib import suppress
 from typing import Any, cast
 
 from duologue_adapters.ports import Link, Listener, Receiver
@@ -187,7 +188,7 @@ class SocketListener(Listener):
     def _accept_now(self) -> socket.socket | None:
         try:
             return self._socket.accept()[0]
-        except BlockingIOError:
+        except (BlockingIOError, ConnectionAbortedError):
             return None
 
     async def _readable(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -231,16 +232,17 @@ def tune(sock: socket.socket) -> None:
     """No delay for small frames; a silent partition ends the connection after 40 s, whether or not we write."""
     if sock.family not in (socket.AF_INET, socket.AF_INET6):
         return
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for option, value in (
-        ("TCP_KEEPIDLE", 20),
-        ("TCP_KEEPINTVL", 5),
-        ("TCP_KEEPCNT", 4),
-        ("TCP_USER_TIMEOUT", 40_000),
-    ):
-        if hasattr(socket, option):  # not everywhere
-            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+    with suppress(OSError):  # some systems refuse it for a connection that is lost already
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in (
+            ("TCP_KEEPIDLE", 20),
+            ("TCP_KEEPINTVL", 5),
+            ("TCP_KEEPCNT", 4),
+            ("TCP_USER_TIMEOUT", 40_000),
+        ):
+            if hasattr(socket, option):  # not everywhere
+                sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
 
 
 def name_of(peername: tuple[Any, ...] | str | bytes | None) -> str:

@@ -169,15 +169,18 @@ class StreamListener(Listener):
             await anyio.wait_readable(self._socket)
             try:
                 sock, peer = self._socket.accept()
-            except BlockingIOError:
-                continue  # another process that listens here was faster
+            except (BlockingIOError, ConnectionAbortedError):
+                continue  # another process that listens here was faster, or the other end has gone again
+            tune(sock)
             try:
-                tune(sock)
                 stream = await anyio.abc.SocketStream.from_socket(sock)
+            except ValueError:  # so it says that the other end has gone again
+                sock.close()
             except BaseException:
                 sock.close()
                 raise
-            return self._engine.link(stream, name_of(peer))
+            else:
+                return self._engine.link(stream, name_of(peer))
 
     def close(self) -> None:
         self._socket.close()

@@ -134,13 +134,9 @@ class StreamsEngine(Engine, AbstractAsyncContextManager[Engine]):
 
     async def connect_tcp(self, host: str, port: int) -> Link:
         stream = await anyio.connect_tcp(host, port)
-        try:
-            tune(stream.extra(anyio.abc.SocketAttribute.raw_socket))
-            address = name_of(stream.extra(anyio.abc.SocketAttribute.remote_address))
-        except OSError:  # it is gone again
-            await anyio.aclose_forcefully(stream)
-            raise
-        return self.link(stream, address)
+        tune(stream.extra(anyio.abc.SocketAttribute.raw_socket))
+        # The address of one that is gone already can't be had. Reading will tell that it is.
+        return self.link(stream, name_of(stream.extra(anyio.abc.SocketAttribute.remote_address, "")))
 
     async def listen_tcp(self, host: str, port: int) -> Listener:
         infos = await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)

@@ -70,13 +70,11 @@ class Limits:
     observer_queue: int = 256
     """Events that an observer may leave unread. Over it the oldest go, and it is told how many."""
     nesting: int = 32
-    """Depth of arrays and maps in a payload."""
+    """Depth of arrays and maps in a payload. The default of the wire formats, which is where to change it."""
     items: int = 50_000
-    """Values in a payload: 1 MB of empty containers would become 69 MB of objects."""
+    """Values in a payload: 1 MB of empty containers would become 69 MB of objects. Likewise the wire formats' default."""
     connections: int = 10_000
     """Connections per server. Over it accepting pauses."""
-    server_bytes: int = 256 * MIB
-    """Received and parked bytes of all connections of a server together."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -116,5 +114,4 @@ Limits.UNLIMITED = Limits(
     strays=_HUGE,
     items=_HUGE,
     connections=_HUGE,
-    server_bytes=_HUGE,
 )
