@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from duologue_adapters.ports import Engine, Layer, LayerError, Link, Receiver, Timer
+from duologue_adapters.ports import Engine, Job, Layer, LayerError, Link, Receiver, Timer
+
+LAST_WORDS = 1.0
+"""Seconds in which what a layer has to say about an error of the other end can leave, before the link is cut."""
 
 
 class LayeredLink(Link, Receiver):
@@ -16,6 +19,8 @@ class LayeredLink(Link, Receiver):
         self._above: Receiver
         self._waiting: list[bytes] = []
         """Bytes from above that came before the handshake was done."""
+        self._held = 0
+        """Bytes from above that the layer has, and has not passed on."""
         self._is_writing = False
         """The link below has not taken all that it was given."""
         self._owes_written = False
@@ -24,7 +29,12 @@ class LayeredLink(Link, Receiver):
         self._eof_passed_down = False
         self._eof_told = False
         self._is_lost = False
+        """The one above was told so, and is not called any more."""
+        self._has_failed = False
+        """The layer gave up. What it had to say may still be on its way, and then this end cuts the link, not the one above."""
+        self._lingering: Job | None = None
         self._timer: Timer | None = None
+        self._timer_at = 0.0
 
     # -- a link, for what is above ------------------------------------------------------------------
 
@@ -34,17 +44,19 @@ class LayeredLink(Link, Receiver):
         self._settle()
 
     def write(self, buffers: list[bytes]) -> bool:
+        if self._is_lost:
+            return False
         if self._layer.is_open:
-            self._layer.send_data(buffers, self._engine.now())
+            self._pass_to_layer(buffers)
         else:
             self._waiting += buffers
         self._settle()
-        self._owes_written = self._is_writing or bool(self._waiting)
+        self._owes_written = self._has_unwritten
         return not self._owes_written
 
     @property
     def unsent(self) -> int:
-        return self._below.unsent + sum(map(len, self._waiting))
+        return self._below.unsent + self._held + sum(map(len, self._waiting))
 
     def pause_reading(self) -> None:
         self._below.pause_reading()
@@ -57,11 +69,14 @@ class LayeredLink(Link, Receiver):
         self._settle()
 
     def abort(self) -> None:
-        self._below.abort()
+        if not self._has_failed:
+            self._below.abort()
 
     # -- a receiver, for the link below ----------------------------------------------------------------
 
     def data_received(self, data: bytes | memoryview) -> None:
+        if self._is_lost:
+            return
         try:
             received = self._layer.receive_data(data, self._engine.now())
         except LayerError as exc:
@@ -73,6 +88,10 @@ class LayeredLink(Link, Receiver):
         self._tell_end()
 
     def eof_received(self) -> None:
+        if self._has_failed:
+            self._below.abort()
+        if self._is_lost:
+            return
         try:
             self._layer.receive_eof(self._engine.now())
         except LayerError as exc:
@@ -82,42 +101,54 @@ class LayeredLink(Link, Receiver):
         self._tell_end(really=True)
 
     def connection_lost(self, detail: str) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if not self._is_lost:
-            self._is_lost = True
-            self._above.connection_lost(detail)
+        self._cancel_timer()
+        if self._lingering is not None:
+            self._lingering.cancel()
+        self._lose(detail)
 
     def all_written(self) -> None:
         self._is_writing = False
+        if self._has_failed:
+            self._say_last_words()
+            return
         self._settle()
         self._tell_written()
 
     # -- inside -----------------------------------------------------------------------------------------
 
+    @property
+    def _has_unwritten(self) -> bool:
+        return self._is_writing or bool(self._waiting)
+
+    def _pass_to_layer(self, buffers: list[bytes]) -> None:
+        self._held += sum(map(len, buffers))
+        self._layer.send_data(buffers, self._engine.now())
+
     def _settle(self) -> None:
         """Pass down what the layer wants to say, and what waited for its handshake."""
+        if self._is_lost:
+            return
         layer = self._layer
         if layer.is_open:
             if self._waiting:
                 waiting, self._waiting = self._waiting, []
-                layer.send_data(waiting, self._engine.now())
+                self._pass_to_layer(waiting)
             if self._eof_asked:
                 self._eof_asked = False
                 layer.send_eof(self._engine.now())
                 self._eof_passed_down = True
         while not self._is_writing and (buffers := layer.data_to_send()):
+            self._held = 0
             self._is_writing = not self._below.write(buffers)
         if self._eof_passed_down and not self._is_writing:
             self._eof_passed_down = False
             self._below.end_writing()
-        if not self._is_writing and not self._waiting and self._owes_written:
+        if self._owes_written and not self._has_unwritten:
             self._engine.call_soon(self._tell_written)
         self._set_timer()
 
     def _tell_written(self) -> None:
-        if self._owes_written and not self._is_writing and not self._waiting and not self._is_lost:
+        if self._owes_written and not self._has_unwritten and not self._is_lost:
             self._owes_written = False
             self._above.all_written()
 
@@ -126,28 +157,62 @@ class LayeredLink(Link, Receiver):
             self._eof_told = True
             self._above.eof_received()
 
+    def _lose(self, detail: str) -> None:
+        if not self._is_lost:
+            self._is_lost = True
+            self._waiting.clear()
+            self._above.connection_lost(detail)
+
+    def _fail(self, error: LayerError) -> None:
+        """The other end broke the layer's rules, and that is the end for what is above.
+
+        What the layer has to say about it still leaves; what comes in meanwhile is dropped. To cut the link at once could
+        destroy it on its way.
+        """
+        self._has_failed = True
+        self._cancel_timer()
+        # A job, and no timer: should all end before that, the engine ends it, and the link with it.
+        self._lingering = self._engine.start(self._engine.sleep(LAST_WORDS))
+        if self._lingering is not None:
+            self._lingering.add_done_callback(lambda _: self._below.abort())
+        self._say_last_words()
+        self._lose(str(error))
+
+    def _say_last_words(self) -> None:
+        if self._is_writing:
+            return
+        buffers = self._layer.data_to_send()
+        if buffers and not self._below.write(buffers):
+            self._is_writing = True
+        else:
+            self._below.end_writing()
+
+    # -- time -------------------------------------------------------------------------------------------
+
     def _set_timer(self) -> None:
         deadline = self._layer.next_deadline()
+        # A timer that is set for earlier stays: it will look again.
+        if deadline is None or (self._timer is not None and self._timer_at <= deadline):
+            return
+        self._cancel_timer()
+        self._timer_at = deadline
+        self._timer = self._engine.call_at(deadline, self._timer_due)
+
+    def _cancel_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if deadline is not None and not self._is_lost:
-            self._timer = self._engine.call_at(deadline, self._timer_due)
 
     def _timer_due(self) -> None:
         self._timer = None
-        try:
-            self._layer.handle_timer(self._engine.now())
-        except LayerError as exc:
-            self._fail(exc)
+        now, deadline = self._engine.now(), self._layer.next_deadline()
+        if self._is_lost or deadline is None:
             return
+        if deadline <= now:
+            try:
+                self._layer.handle_timer(now)
+            except LayerError as exc:
+                self._fail(exc)
+                return
         self._settle()
-
-    def _fail(self, error: LayerError) -> None:
-        """The other end broke the layer's rules: what the layer has to say about that leaves, and then it is over."""
-        if not self._is_writing and (buffers := self._layer.data_to_send()):
-            self._below.write(buffers)
-        if not self._is_lost:
-            self._is_lost = True
-            self._above.connection_lost(str(error))
-        self._below.abort()
+        self._tell_end()

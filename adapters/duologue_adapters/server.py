@@ -93,7 +93,7 @@ class DriverServer(Server):
                 continue
             try:
                 link = await self._listener.accept()
-            except Exception as exc:  # whatever it is, one that could not come in is no reason to serve nobody
+            except Exception as exc:  # one that could not come in is no reason to serve nobody
                 logger.warning("can't accept a connection now, trying again in %g s: %s", pause, exc)
                 await self._engine.sleep(pause)
                 pause = min(2 * pause, longest)

@@ -6,7 +6,7 @@ import contextvars
 import functools
 import gc
 import threading
-from collections.abc import Callable
+from typing import Any
 
 import anyio
 import anyio.from_thread
@@ -91,17 +91,22 @@ def with_context(msg: Where, ctx: Context) -> str:
     return here()
 
 
-@pytest.mark.parametrize("handler", [in_task, in_thread, with_context], ids=lambda each: each.__name__)
-@pytest.mark.parametrize("inline", [False, True])
-async def test_where_handlers_run(url: str, handler: Callable[..., str], inline: bool) -> None:
+@pytest.mark.parametrize(
+    ("handler", "inline", "in_loop"),
+    [
+        (in_task, False, True),
+        (in_thread, False, False),
+        (in_thread, True, True),
+        (with_context, False, False),
+        (with_context, True, True),
+    ],
+)
+async def test_where_handlers_run(url: str, handler: Any, inline: bool, in_loop: bool) -> None:
     """`async def` in a task, `def` in a worker thread or, if it is said to be inline, in place."""
-    if inline and handler is in_task:
-        return
     services = Services(kinds)
-    services.handler(Where, handler, inline=inline)  # type: ignore[type-var]
+    services.handler(Where, handler, inline=inline)
     async with connected(url, services) as (client, _):
         where = await client.remote(kinds).call(Where())
-    in_loop = inline or handler is in_task
     assert (where == here()) is in_loop
 
 

@@ -14,8 +14,6 @@ import pytest
 from tests.adapters.common import (
     Add,
     Hold,
-    Message,
-    Namespace,
     Say,
     Tools,
     connected,
@@ -26,12 +24,15 @@ from tests.adapters.common import (
 )
 
 from duologue import (
+    CallBudget,
     CallError,
     CloseReason,
     ConnectFailed,
     ConnectionLost,
     Context,
     Limits,
+    Message,
+    Namespace,
     Peer,
     Server,
     ServiceMap,
@@ -322,8 +323,6 @@ async def test_clients_that_only_knock() -> None:
 @pytest.mark.fault(46)
 async def test_a_shared_budget(url: str) -> None:
     """One client dies while it holds all permits of a budget that many share: the others go on at once."""
-    from duologue import CallBudget
-
     there, budget = Tools(), CallBudget(4)
     async with serve(url, there.services, wireformat="json", budget=budget) as server:
         async with connect(server.url, wireformat="json") as other, anyio.create_task_group() as group:

@@ -146,7 +146,8 @@ class Story:
 
     def _end_request(self, end: End, request: IncomingRequest, how: str, size: int) -> None:
         model, real = request.handler, end.connection
-        answer = self._payload(min(size, real.limits.max_frame - 34) if how == "answer" else 500)
+        largest = real.limits.max_frame - HEADER
+        answer = self._payload(500)[: largest + 1] if how == "too large" else self._payload(size)[:largest]
         if how == "fail":
             end.both(
                 lambda: real.fail(request, FailureKind.DESERIALIZE, self.now),
@@ -166,9 +167,16 @@ class Story:
         end.ended = request
 
     def wait_for_a_remote(self, pick: int, lend: bool) -> None:
-        if not (requests := self._requests()):
-            return
-        end, request = requests[pick % len(requests)]
+        if requests := self._requests():
+            end, request = requests[pick % len(requests)]
+            self._wait_for_a_remote(end, request, lend)
+
+    def all_wait_for_a_remote(self, which: int) -> None:
+        for request in self.ends[which].requests:
+            if not request.waits:
+                self._wait_for_a_remote(self.ends[which], request, True)
+
+    def _wait_for_a_remote(self, end: End, request: IncomingRequest, lend: bool) -> None:
         if lend:
             said, expected = end.both(
                 lambda: end.connection.lend(request, self.now),

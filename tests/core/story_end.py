@@ -122,7 +122,7 @@ class End:
             "refusals": real.outbox.refusals,
             "gated": real.outbox.gated_since,
             "running": incoming.running,
-            "parked": incoming.parking.calls,
+            "parked": (incoming.parking.waiting, incoming.parking.calls),
             "parked bytes": incoming.parking.bytes,
             "unanswered": incoming.unanswered,
             "sends": (sends.running, sends.bytes, sends.lent),
@@ -144,7 +144,7 @@ class End:
             "refusals": model.outbox.refusals,
             "gated": model.outbox.gated_since,
             "running": len(model.running),
-            "parked": len(model.parked),
+            "parked": (len(model.plain) + len(model.lane), len(model.parked)),
             "parked bytes": weight(model.parked),
             "unanswered": len(model.unanswered),
             "sends": (len(model.slots), weight(model.slots), len(model.lent_slots)),
@@ -188,6 +188,10 @@ class End:
         self._check_bounds(limits)
         self._check_reasons(limits)
         assert len(self.closed_events) == (real.phase is Phase.CLOSED), self.name
+        timed = sum(item.deadline is not None and not item.is_ended for item in self.own)
+        assert timed <= real.outgoing.deadlines <= 2 * timed + 2, (
+            "timers of own requests that have ended pile up"
+        )
         if real.phase is not Phase.OPEN:
             assert all(item.is_ended for item in self.own)
             assert real.outgoing.deadlines == real.outgoing.pending.owed == 0

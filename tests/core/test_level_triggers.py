@@ -55,7 +55,8 @@ def test_a_send_that_waits_for_room_makes_reading_go_on() -> None:
     solo.connection.lend(turn, solo.now)
     solo.feed(send_frame(sid=ORDERED))
     assert not solo.connection.wants_read
-    solo.send()
-    assert not solo.connection.wants_read
-    assert solo.send() is not None
-    assert solo.connection.wants_read
+    assert solo.send() is None, "in the outbox: nothing is awaited"
+    solo.feed(send_frame())
+    assert solo.connection.buffered == 24
+    assert solo.send() is not None, "no room: that is awaited"
+    assert solo.connection.buffered == 0

@@ -187,5 +187,5 @@ def test_hypothesis_finds_a_defect(
     with pytest.raises((AssertionError, BaseExceptionGroup)):
         run_state_machine_as_test(
             ToldByHypothesis,
-            settings=settings(look(brief=100, thorough=100), derandomize=True, phases=[Stage.generate]),
+            settings=settings(look(brief=1000, thorough=1000), derandomize=True, phases=[Stage.generate]),
         )

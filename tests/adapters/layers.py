@@ -1,0 +1,256 @@
+"""Two small layers, of the kinds that real ones are: one that changes bytes, one that has a handshake and messages."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+import anyio.abc
+
+from duologue import Limits, Peer, PeerSettings, ServerSettings, Services
+from duologue.plugins import find_wireformat
+from duologue_adapters import Engine, Layer, LayeredLink, LayerError, Link, Listener
+from duologue_adapters.engines import engine_here
+from duologue_adapters.memory import MemoryLink
+from duologue_adapters.server import running_peer, running_server
+
+PING, PONG, DATA, BYE = b"PQDB"
+
+
+class Masked(Layer):
+    """Each byte is masked. No handshake, no goodbye, nothing to wait for."""
+
+    def __init__(self, mask: int = 0x5A) -> None:
+        self._table = bytes(byte ^ mask for byte in range(256))
+        self._out: list[bytes] = []
+
+    def receive_data(self, data: bytes | memoryview, now: float) -> list[bytes]:
+        return [bytes(data).translate(self._table)]
+
+    def receive_eof(self, now: float) -> None:
+        pass
+
+    def send_data(self, buffers: list[bytes], now: float) -> None:
+        self._out += [buffer.translate(self._table) for buffer in buffers]
+
+    def send_eof(self, now: float) -> None:
+        pass
+
+    def data_to_send(self) -> list[bytes]:
+        out, self._out = self._out, []
+        return out
+
+    @property
+    def is_open(self) -> bool:
+        return True
+
+    @property
+    def is_ended(self) -> bool:
+        return False
+
+    def next_deadline(self) -> float | None:
+        return None
+
+    def handle_timer(self, now: float) -> None:
+        raise AssertionError("it asked for no time")
+
+
+class Messages(Layer):
+    """A greeting first, then messages with a kind and a length, pings if `ping_every` says so, and a goodbye."""
+
+    GREETING = b"HELLO"
+
+    def __init__(
+        self, *, greets: bool = True, ping_every: float | None = None, patience: float = 60.0, started: float = 0.0
+    ) -> None:
+        self.pings = self.pongs = 0
+        self._greeting = b""
+        self._received = bytearray()
+        self._out: list[bytes] = [self.GREETING] if greets else []
+        self._greets = greets
+        self._said_bye = False
+        self._ended = False
+        self._ping_every = ping_every
+        self._next = started + patience if not ping_every else started + ping_every
+        self._patience = patience
+
+    def receive_data(self, data: bytes | memoryview, now: float) -> list[bytes]:
+        self._received += data
+        if not self.is_open and not self._take_greeting(now):
+            return []
+        received: list[bytes] = []
+        while len(self._received) >= 5:
+            kind, size = struct.unpack_from("<BI", self._received)
+            if len(self._received) < 5 + size:
+                break
+            body = bytes(self._received[5 : 5 + size])
+            del self._received[: 5 + size]
+            self._message(kind, body, received)
+        return received
+
+    def _take_greeting(self, now: float) -> bool:
+        size = len(self.GREETING)
+        if not self.GREETING.startswith(bytes(self._received[:size])):
+            self._out.append(struct.pack("<BI", BYE, 0))
+            raise LayerError("it does not greet")
+        if len(self._received) < size:
+            return False
+        self._greeting = bytes(self._received[:size])
+        del self._received[:size]
+        if not self._greets:
+            self._out.append(self.GREETING)
+        self._next = now + self._ping_every if self._ping_every else float("inf")
+        return True
+
+    def _message(self, kind: int, body: bytes, received: list[bytes]) -> None:
+        if self._ended:
+            raise LayerError("a message after the goodbye")
+        if kind == DATA:
+            received.append(body)
+        elif kind == PING:
+            self.pings += 1
+            self._out.append(struct.pack("<BI", PONG, 0))
+        elif kind == PONG:
+            self.pongs += 1
+        elif kind == BYE:
+            self._ended = True
+        else:
+            self._out.append(struct.pack("<BI", BYE, 0))
+            raise LayerError(f"a message of kind {kind}")
+
+    def receive_eof(self, now: float) -> None:
+        if not self._ended:
+            raise LayerError("it ended without a goodbye")
+
+    def send_data(self, buffers: list[bytes], now: float) -> None:
+        assert self.is_open
+        assert not self._said_bye
+        self._out += [struct.pack("<BI", DATA, len(buffer)) + buffer for buffer in buffers]
+
+    def send_eof(self, now: float) -> None:
+        self._said_bye = True
+        self._out.append(struct.pack("<BI", BYE, 0))
+
+    def data_to_send(self) -> list[bytes]:
+        out, self._out = self._out, []
+        return out
+
+    @property
+    def is_open(self) -> bool:
+        return bool(self._greeting)
+
+    @property
+    def is_ended(self) -> bool:
+        return self._ended
+
+    def next_deadline(self) -> float | None:
+        return None if self._next == float("inf") else self._next
+
+    def handle_timer(self, now: float) -> None:
+        assert now >= self._next
+        if not self.is_open:
+            raise LayerError("it greets too slowly")
+        assert self._ping_every is not None
+        self._next = now + self._ping_every
+        if not self._said_bye:
+            self._out.append(struct.pack("<BI", PING, 0))
+
+
+def layered(engine: Engine, link: Link, *layers: Layer) -> Link:
+    """The link with the layers on it, the lowest first."""
+    for layer in layers:
+        link = LayeredLink(engine, link, layer)
+    return link
+
+
+@asynccontextmanager
+async def over_layers(
+    below: list[Layer],
+    above: list[Layer],
+    services: Services | None = None,
+    *,
+    capacity: int = 65_536,
+    limits: Limits = Limits(),
+) -> AsyncIterator[tuple[Peer, Peer]]:
+    """Two peers at the ends of a pipe, with a stack of layers on each."""
+    async with engine_here(limits) as engine:
+        one, other = MemoryLink.pair(engine, engine, capacity)
+        settings = PeerSettings(wireformat=find_wireformat("msgpack"), services=services, limits=limits)
+        async with (
+            running_peer(engine, layered(engine, one, *below), settings) as client,
+            running_peer(engine, layered(engine, other, *above), settings) as server,
+        ):
+            yield client, server
+
+
+class LayeredListener(Listener):
+    """Puts layers on each link that it accepts, as an adapter for TLS would."""
+
+    def __init__(self, engine: Engine, below: Listener) -> None:
+        self._engine = engine
+        self._below = below
+        self.url = below.url
+        self.layers: list[Messages] = []
+
+    async def accept(self) -> Link:
+        link = await self._below.accept()
+        messages = Messages(greets=False, started=self._engine.now())
+        self.layers.append(messages)
+        return layered(self._engine, link, Masked(1), messages, Masked(2))
+
+    def close(self) -> None:
+        self._below.close()
+
+
+@asynccontextmanager
+async def layered_server(services: Services | None, limits: Limits = Limits()) -> AsyncIterator[str]:
+    """A TCP server whose connections have three layers; gives its URL."""
+    async with engine_here(limits) as engine:
+
+        async def listen() -> Listener:
+            return LayeredListener(engine, await engine.listen_tcp("127.0.0.1", 0))
+
+        settings = ServerSettings(wireformat=find_wireformat("json"), services=services, limits=limits)
+        async with running_server(engine, listen, settings) as server:
+            yield server.url
+
+
+@asynccontextmanager
+async def layered_client(
+    url: str, services: Services | None = None, limits: Limits = Limits()
+) -> AsyncIterator[Peer]:
+    """A client of it."""
+    host, port = url.removeprefix("tcp://").split(":")
+    async with engine_here(limits) as engine:
+        link = await engine.connect_tcp(host, int(port))
+        link = layered(engine, link, Masked(1), Messages(started=engine.now()), Masked(2))
+        settings = PeerSettings(wireformat=find_wireformat("json"), services=services, limits=limits)
+        async with running_peer(engine, link, settings) as peer:
+            yield peer
+
+
+__all__ = [
+    "BYE",
+    "DATA",
+    "Masked",
+    "Messages",
+    "layered",
+    "layered_client",
+    "layered_server",
+    "over_layers",
+]
+
+
+def now() -> float:
+    """The clock of the engine that runs here."""
+    import time
+
+    try:
+        import asyncio
+
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return anyio.current_time()
+    return time.monotonic()
