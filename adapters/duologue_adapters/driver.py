@@ -431,8 +431,10 @@ def _no_services(sid: int) -> Route | None:
     return None
 
 
-def _bytes_of(payload: object) -> bytes:
+def _bytes_of(payload: Any) -> bytes:
     """A payload must never change, and its length must be that of its bytes: a copy of whatever else holds bytes."""
-    if not isinstance(payload, bytes | bytearray | memoryview):
+    if isinstance(payload, memoryview):
+        return payload.tobytes()
+    if not isinstance(payload, bytes | bytearray):
         raise TypeError(f"a payload is bytes, not {type(payload).__name__}: encode the message first")
     return bytes(payload)

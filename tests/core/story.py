@@ -17,7 +17,7 @@ from tests.core.harness import decode_body, encode_body, frame
 from tests.core.model import NO_TEXT, Model
 from tests.core.model_parts import HEADER, Budget, Own
 from tests.core.story_end import End
-from tests.core.story_tables import ROUTES
+from tests.core.story_tables import LARGEST, ROUTES
 
 from duologue.protocol import deadlines, outbox
 from duologue.protocol.budget import CallBudget
@@ -102,7 +102,10 @@ class Story:
         end = self.ends[which]
         deadline = None if timeout is None else self.now + timeout
         for _ in range(count):
-            own = Own(sid, self._payload(size), deadline, is_call=what != "send", nested=what == "nested")
+            payload = self._payload(size)
+            if size == LARGEST:
+                payload = payload[: end.connection.limits.max_frame - HEADER]
+            own = Own(sid, payload, deadline, is_call=what != "send", nested=what == "nested")
             self._request(end, own)
 
     def _request(self, end: End, own: Own) -> None:

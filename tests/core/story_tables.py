@@ -78,6 +78,8 @@ def small_limits(seed: int) -> Limits:
 
 SIDS = (10, 10, 11, 11, 12, 13, 14, UNKNOWN_SID)
 SIZES = (0, 1, 30, 128, 400)
+LARGEST = 1000
+"""In place of it stands the largest payload that fits."""
 WHICH = Choice(range(3))
 PICK = Choice(range(8))
 IDS = (0, 1, 2, 3, 4, 2**64 - 1, 2**64 - 2, 2**63, 777)
@@ -118,10 +120,10 @@ STEPS = {
         8,
         {
             "which": WHICH,
-            "what": Choice(("call", "call", "nested", "send")),
+            "what": Choice(("call", "nested", "send", "send")),
             "sid": Choice(SIDS),
-            "size": Choice(SIZES),
-            "timeout": Choice((None, None, 0.0, 0.5, 2.0, 5.0)),
+            "size": Choice((*SIZES, LARGEST)),
+            "timeout": Choice((None, 0.0, 0.5, 0.5, 2.0, 5.0)),
             "count": Choice((1, 1, 2, 4)),
         },
     ),

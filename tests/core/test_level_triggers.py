@@ -39,7 +39,7 @@ def test_a_call_that_nobody_waits_for_any_more_counts_before_the_next_request() 
     own = solo.call()
     running = solo.deliver(call_frame(1))
     assert names(solo.feed(call_frame(2), call_frame(3, sid=UNKNOWN)))[1:] == []
-    assert solo.connection.wants_read
+    assert solo.connection.buffered == 0
     solo.connection.cancel(own, solo.now)
     assert solo.feed(call_frame(4)) == []
     assert solo.connection.incoming.parking.calls == 1
