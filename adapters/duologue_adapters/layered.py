@@ -5,7 +5,7 @@ from __future__ import annotations
 from duologue_adapters.ports import Engine, Job, Layer, LayerError, Link, Receiver, Timer
 
 LAST_WORDS = 1.0
-"""Seconds in which what a layer has to say about an error of the other end can leave, before the link is cut."""
+"""Seconds in which the last that a layer has to say, a goodbye or what is wrong, can leave before the link is cut."""
 
 
 class LayeredLink(Link, Receiver):
@@ -26,12 +26,14 @@ class LayeredLink(Link, Receiver):
         self._owes_written = False
         """The one above was told that not all is written."""
         self._eof_asked = False
+        self._goodbye_said = False
         self._eof_passed_down = False
         self._eof_told = False
+        self._eof_received = False
         self._is_lost = False
         """The one above was told so, and is not called any more."""
-        self._has_failed = False
-        """The layer gave up. What it had to say may still be on its way, and then this end cuts the link, not the one above."""
+        self._lingers = False
+        """For the one above it is over, and the layer's last words are on their way: then the link is cut here."""
         self._lingering: Job | None = None
         self._timer: Timer | None = None
         self._timer_at = 0.0
@@ -69,7 +71,11 @@ class LayeredLink(Link, Receiver):
         self._settle()
 
     def abort(self) -> None:
-        if not self._has_failed:
+        if self._lingers:
+            return
+        if self._goodbye_said and self._is_writing:
+            self._linger("")
+        else:
             self._below.abort()
 
     # -- a receiver, for the link below ----------------------------------------------------------------
@@ -88,7 +94,8 @@ class LayeredLink(Link, Receiver):
         self._tell_end()
 
     def eof_received(self) -> None:
-        if self._has_failed:
+        self._eof_received = True
+        if self._lingers and not self._is_writing:
             self._below.abort()
         if self._is_lost:
             return
@@ -108,7 +115,7 @@ class LayeredLink(Link, Receiver):
 
     def all_written(self) -> None:
         self._is_writing = False
-        if self._has_failed:
+        if self._lingers:
             self._say_last_words()
             return
         self._settle()
@@ -136,7 +143,7 @@ class LayeredLink(Link, Receiver):
             if self._eof_asked:
                 self._eof_asked = False
                 layer.send_eof(self._engine.now())
-                self._eof_passed_down = True
+                self._goodbye_said = self._eof_passed_down = True
         while not self._is_writing and (buffers := layer.data_to_send()):
             self._held = 0
             self._is_writing = not self._below.write(buffers)
@@ -169,14 +176,17 @@ class LayeredLink(Link, Receiver):
         What the layer has to say about it still leaves; what comes in meanwhile is dropped. To cut the link at once could
         destroy it on its way.
         """
-        self._has_failed = True
+        self._linger(str(error))
+
+    def _linger(self, detail: str) -> None:
+        self._lingers = True
         self._cancel_timer()
         # A job, and no timer: should all end before that, the engine ends it, and the link with it.
         self._lingering = self._engine.start(self._engine.sleep(LAST_WORDS))
         if self._lingering is not None:
             self._lingering.add_done_callback(lambda _: self._below.abort())
         self._say_last_words()
-        self._lose(str(error))
+        self._lose(detail)
 
     def _say_last_words(self) -> None:
         if self._is_writing:
@@ -186,6 +196,8 @@ class LayeredLink(Link, Receiver):
             self._is_writing = True
         else:
             self._below.end_writing()
+            if self._eof_received:
+                self._below.abort()
 
     # -- time -------------------------------------------------------------------------------------------
 

@@ -223,9 +223,9 @@ async def pair(
 
 
 def _name_in(url: str) -> str:
-    scheme, separator, name = url.partition("://")
+    _, separator, name = url.partition("://")
     if not separator or not name:
-        raise ConnectFailed(url, f"write {scheme or 'mem'}://name")
+        raise ConnectFailed(url, "write mem://name")
     return name
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import struct
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import anyio
-import anyio.abc
+from sniffio import current_async_library
 
 from duologue import Limits, Peer, PeerSettings, ServerSettings, Services
 from duologue.plugins import find_wireformat
@@ -17,6 +18,11 @@ from duologue_adapters.memory import MemoryLink
 from duologue_adapters.server import running_peer, running_server
 
 PING, PONG, DATA, BYE = b"PQDB"
+
+
+def now() -> float:
+    """The clock of the engine that runs here: asyncio's is the system's own, also under uvloop."""
+    return anyio.current_time() if current_async_library() == "trio" else time.monotonic()
 
 
 class Masked(Layer):
@@ -63,7 +69,12 @@ class Messages(Layer):
     GREETING = b"HELLO"
 
     def __init__(
-        self, *, greets: bool = True, ping_every: float | None = None, patience: float = 60.0, started: float = 0.0
+        self,
+        *,
+        greets: bool = True,
+        ping_every: float | None = None,
+        patience: float = 60.0,
+        started: float = 0.0,
     ) -> None:
         self.pings = self.pongs = 0
         self._greeting = b""
@@ -229,28 +240,3 @@ async def layered_client(
         settings = PeerSettings(wireformat=find_wireformat("json"), services=services, limits=limits)
         async with running_peer(engine, link, settings) as peer:
             yield peer
-
-
-__all__ = [
-    "BYE",
-    "DATA",
-    "Masked",
-    "Messages",
-    "layered",
-    "layered_client",
-    "layered_server",
-    "over_layers",
-]
-
-
-def now() -> float:
-    """The clock of the engine that runs here."""
-    import time
-
-    try:
-        import asyncio
-
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return anyio.current_time()
-    return time.monotonic()

@@ -7,6 +7,7 @@ import struct
 import anyio
 import pytest
 from tests.adapters.common import (
+    QUICK,
     Add,
     Echo,
     Hold,
@@ -98,7 +99,7 @@ async def test_calls_wait_for_the_handshake() -> None:
     there = Tools()
     silent, greeting = Messages(started=now()), Messages(greets=False, started=now())
     silent.data_to_send()  # it has lost its greeting, so that nobody opens
-    async with over_layers([silent], [greeting], there.services) as (client, _):
+    async with over_layers([silent], [greeting], there.services, limits=QUICK) as (client, _):
         with pytest.raises(CallError) as caught:
             await client.remote(tools).call(Add(a=1, b=1), timeout=0.05)
         assert caught.value.executed != "yes"
@@ -157,7 +158,7 @@ async def test_an_error_of_a_layer_in_the_middle() -> None:
 
             group.start_soon(call)
             await there.until(lambda: there.running == 1)
-            below._out.append(b"?????????")
+            below._out.append(struct.pack("<BI", ord("?"), 0))
             await client.remote(tools).send(Say(text="makes it write"))
             assert await server.wait_closed() is CloseReason.TRANSPORT_FAILED
         await there.until(lambda: there.cancelled == [""])
@@ -166,7 +167,10 @@ async def test_an_error_of_a_layer_in_the_middle() -> None:
 async def test_an_end_without_a_goodbye() -> None:
     """The stream ends without the layer's goodbye: that is no clean end, though no frame was cut."""
     there = Tools()
-    async with over_layers([Masked()], [Masked(), Messages(started=now())], there.services) as (client, server):
+    async with over_layers([Masked()], [Masked(), Messages(started=now())], there.services) as (
+        client,
+        server,
+    ):
         await turn(3)
         client.abort()  # type: ignore[attr-defined]
         assert await server.wait_closed() is CloseReason.TRANSPORT_FAILED

@@ -1,0 +1,170 @@
+"""TCP: addresses, options, and connections that can't be made."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import anyio
+import pytest
+from tests.adapters.common import Add, Tools, first_peer, raw_client, tools
+
+from duologue import (
+    ConnectFailed,
+    DuologueError,
+    HandshakeTimeout,
+    Limits,
+    connect,
+    serve,
+)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "tcp://",
+        "tcp://127.0.0.1",
+        "tcp://:7000",
+        "tcp://127.0.0.1:port",
+        "tcp://127.0.0.1:70000",
+        "tcp://127.0.0.1:-1",
+        "tcp://127.0.0.1:7000/path",
+        "tcp://127.0.0.1:7000?query=1",
+        "tcp://127.0.0.1:7000#part",
+        "tcp://me@127.0.0.1:7000",
+        "tcp://[::1:7000",
+        "tcp:127.0.0.1:7000",
+    ],
+)
+async def test_urls_that_are_none(url: str) -> None:
+    """Whatever is not host and port is refused, for clients and servers alike, and the text says what to write."""
+    with pytest.raises(ConnectFailed, match="scheme://host:port") as caught:
+        async with connect(url, wireformat="json"):
+            raise AssertionError
+    assert caught.value.url == url
+    with pytest.raises(ConnectFailed, match="scheme://host:port"):
+        async with serve(url, wireformat="json"):
+            raise AssertionError
+
+
+@pytest.mark.parametrize("url", ["TCP://127.0.0.1:{}", "tcp://127.0.0.1:{}/", "tcp://localhost:{}"])
+async def test_ways_to_write_an_address(url: str) -> None:
+    """The scheme in capitals, a slash at the end, a name for the host."""
+    there = Tools()
+    async with serve("tcp://localhost:0", there.services, wireformat="json") as server:
+        port = server.url.rsplit(":", 1)[1]
+        if "127" in url and "127" not in server.url:
+            pytest.skip("localhost is not 127.0.0.1 here")
+        async with connect(url.format(port), wireformat="json") as peer:
+            assert await peer.remote(tools).call(Add(a=1, b=1)) == 2
+
+
+async def test_options_are_refused() -> None:
+    """A keyword that the adapter does not know is a mistake to be told, not to be ignored."""
+    with pytest.raises(TypeError, match="tcp adapter does not know the option nodealy"):
+        async with connect("tcp://127.0.0.1:1", wireformat="json", nodealy=True):
+            raise AssertionError
+    with pytest.raises(TypeError, match="backlog, reuse"):
+        async with serve("tcp://127.0.0.1:0", wireformat="json", reuse=True, backlog=5):
+            raise AssertionError
+
+
+async def test_nobody_listens() -> None:
+    """Refused: `ConnectFailed`, with the URL, and the system's error as its cause."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        url = f"tcp://127.0.0.1:{sock.getsockname()[1]}"
+        with pytest.raises(ConnectFailed) as caught:
+            async with connect(url, wireformat="json"):
+                raise AssertionError
+    assert caught.value.url == url
+    assert isinstance(caught.value.__cause__, OSError)
+
+
+async def test_a_host_that_is_none() -> None:
+    """A name that can't be looked up, to connect to or to listen on."""
+    for enter in (connect, serve):
+        with pytest.raises(ConnectFailed):
+            async with enter("tcp://no-such-host.invalid:7000", wireformat="json"):
+                raise AssertionError
+
+
+async def test_an_address_that_is_taken() -> None:
+    """A port that somebody else listens on, and an address that is not ours: `ConnectFailed`, which says where."""
+    async with serve("tcp://127.0.0.1:0", wireformat="json") as server:
+        with pytest.raises(ConnectFailed, match="can't listen there"):
+            async with serve(server.url, wireformat="json"):
+                raise AssertionError
+    with pytest.raises(ConnectFailed, match="can't listen there"):
+        async with serve("tcp://192.0.2.1:0", wireformat="json"):
+            raise AssertionError
+
+
+@pytest.mark.fault(65)
+async def test_a_host_that_does_not_answer() -> None:
+    """No answer to our wish to connect, which is what a full queue of a listener looks like: `HandshakeTimeout`."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        address = listener.getsockname()
+        crowd = [socket.socket() for _ in range(4)]
+        try:
+            for each in crowd:  # they fill the queue, and nobody accepts
+                each.setblocking(False)
+                each.connect_ex(address)
+            with anyio.fail_after(5):
+                with pytest.raises(HandshakeTimeout) as caught:
+                    async with connect(
+                        f"tcp://{address[0]}:{address[1]}",
+                        wireformat="json",
+                        limits=Limits(handshake_timeout=0.1),
+                    ):
+                        raise AssertionError
+        finally:
+            for each in crowd:
+                each.close()
+    assert caught.value.seconds == 0.1
+    assert isinstance(caught.value, ConnectFailed)
+    assert isinstance(caught.value, DuologueError)
+
+
+@pytest.mark.fault(65)
+async def test_silent_connections_hold_up_nobody() -> None:
+    """Plain TCP has no handshake: connections that say nothing cost a peer each, and others are served meanwhile."""
+    there = Tools()
+    async with serve("tcp://127.0.0.1:0", there.services, wireformat="json") as server:
+        async with raw_client(server.url), raw_client(server.url), raw_client(server.url):
+            async with connect(server.url, wireformat="json") as peer:
+                assert await peer.remote(tools).call(Add(a=1, b=1)) == 2
+                assert len(tuple(server.peers)) == 4
+
+
+async def test_how_sockets_are_set() -> None:
+    """No delay for small frames, and a silent partition is noticed, at both ends."""
+    async with serve("tcp://127.0.0.1:0", wireformat="json") as server:
+        async with connect(server.url, wireformat="json") as client:
+            for peer in (client, await first_peer(server)):
+                sock = socket_of(peer)
+                assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+                assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+                if hasattr(socket, "TCP_USER_TIMEOUT"):
+                    assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 40_000
+
+
+def socket_of(peer: object) -> socket.socket:
+    link: Any = peer._link  # type: ignore[attr-defined]
+    found: socket.socket
+    if hasattr(link, "_transport"):
+        found = link._transport.get_extra_info("socket")
+    else:
+        found = link._stream.extra(anyio.abc.SocketAttribute.raw_socket)
+    return found
+
+
+async def test_a_server_on_all_addresses() -> None:
+    """A server may listen on 0.0.0.0; `server.url` says what it listens on, with the real port."""
+    there = Tools()
+    async with serve("tcp://0.0.0.0:0", there.services, wireformat="json") as server:
+        assert server.url.startswith("tcp://0.0.0.0:")
+        async with connect(server.url.replace("0.0.0.0", "127.0.0.1"), wireformat="json") as peer:
+            assert await peer.remote(tools).call(Add(a=1, b=1)) == 2
