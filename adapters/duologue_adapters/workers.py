@@ -131,8 +131,9 @@ class DeferredWorkers(Workers):
         self._has_begun = True
         await self._work(turn)
 
-    def _note_begun(self, _: object) -> None:
-        self._has_begun = True
+    def _note_begun(self, job: object) -> None:
+        if job is self._job:  # not an earlier one, that has ended only now
+            self._has_begun = True
 
     def _look(self) -> None:
         if not self._has_begun:

@@ -326,5 +326,5 @@ def threads_now() -> set[threading.Thread]:
 
 def collect() -> None:
     """All garbage, cycles of cycles too."""
-    for _ in range(3):
+    for _ in range(2):
         gc.collect()

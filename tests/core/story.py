@@ -113,6 +113,7 @@ class Story:
         if isinstance(real, OutgoingCall | OutgoingSend):
             real.waiter = model
             end.own.append(real)
+            end.deadlines.add(real.deadline)
         else:
             assert real is model
 
@@ -255,8 +256,8 @@ class Story:
 
     # -- a remote that misbehaves -------------------------------------------------------------------
 
-    def inject(self, which: int, frames: list[tuple[str, int, int, bytes]], now: bool) -> None:
-        """Frames that no well-behaved remote would send, or not now, or not as many."""
+    def inject(self, which: int, frames: list[tuple[str, int, int, bytes]], now: int) -> None:
+        """Frames that no well-behaved remote would send, or not now, or not as many. So many bytes of them come now."""
         end = self.ends[which]
         for kind, sid, cid, payload in frames:
             if kind == "call":
@@ -264,9 +265,13 @@ class Story:
                 end.foreign_ids += 1
             elif kind == "again" and end.requests:
                 cid = end.requests[cid % len(end.requests)].cid  # an id that may be in use
+            elif kind == "to a call":
+                pending = end.model.outgoing.pending
+                if not pending:
+                    continue
+                cid = pending[cid % len(pending)].id
             end.inbound += frame(sid, cid, payload[: end.connection.limits.max_frame - HEADER])
-        if now:
-            self._deliver(end, 10_000, False)
+        self._deliver(end, now, False)
 
     def garbage(self, which: int, data: bytes, rarely: int) -> None:
         if rarely == 0:
@@ -304,8 +309,8 @@ class Story:
         if rarely % 4 and real.phase is Phase.OPEN:
             return
         match how:
-            case "close" | "grace":
-                grace = 20.0 if how == "grace" else 0.0
+            case "close" | "grace" | "short grace":
+                grace = {"close": 0.0, "grace": 20.0, "short grace": 2.0}[how]
                 end.both(lambda: real.close("tired", grace, self.now), lambda: model.close(grace, self.now))
             case "abort":
                 end.both(
@@ -324,9 +329,12 @@ class Story:
                 self._eof(end)
 
     def replace(self, which: int) -> None:
-        """New connections in place of closed ones: nothing of the old ones may come through."""
+        """A new connection in place of a closed one, whose other end learns it now: nothing of the old may come through."""
         chosen = [2] if which == 2 else [0, 1]
-        if all(self.ends[index].connection.phase is Phase.CLOSED for index in chosen):
+        if self.ends[which].connection.phase is Phase.CLOSED:
+            for index in chosen:
+                self.come_to_an_end(index, "lost", 0)
+            self.look()
             for index in chosen:
                 self.former.append(self.ends[index])
                 self.ends[index] = self._end(index)

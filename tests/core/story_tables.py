@@ -46,25 +46,25 @@ class Step:
 
 LIMITS: dict[str, tuple[Any, ...]] = {
     "max_frame": (152, 200, 500),
-    "calls": (1, 2, 3),
+    "calls": (1, 2, 5),
     "lent": (0, 1, 2),
-    "parked": (1, 2, 3),
-    "parked_bytes": (30, 48, 100, 10_000),
-    "sends": (1, 2, 3),
-    "sends_bytes": (30, 48, 100, 10_000),
+    "parked": (1, 2, 10),
+    "parked_bytes": (48, 100, 10_000, 10_000),
+    "sends": (1, 2, 10),
+    "sends_bytes": (48, 100, 10_000, 10_000),
     "sends_policy": ("pause", "pause", "drop"),
-    "owed": (1, 2, 3),
-    "waiting": (0, 1, 3, 6),
-    "outbox_high": (1, 100, 300, 1000),
+    "owed": (1, 2, 10),
+    "waiting": (0, 1, 3, 10),
+    "outbox_high": (1, 100, 300, 1000, 5000),
     "outbox_low": (0, 50, 300),
-    "frame_timeout": (2.0, 30.0),
+    "frame_timeout": (2.0, 5.0, 30.0),
     "answers_stalled": (2.0, 10.0),
     "requests_stalled": (4.0, 60.0),
     "eof_grace": (0.0, 3.0),
     "discard_timeout": (0.0, 1.0),
-    "close_timeout": (0.0, 2.0, 10.0),
+    "close_timeout": (0.0, 3.0, 10.0),
     "given_up": (0.0, 2.0, 60.0),
-    "strays": (0, 2, 100),
+    "strays": (0, 3, 100, 100),
 }
 
 
@@ -77,10 +77,10 @@ def small_limits(seed: int) -> Limits:
 
 
 SIDS = (10, 10, 11, 11, 12, 13, 14, UNKNOWN_SID)
-SIZES = (0, 1, 30, 128, 400)
+SIZES = (0, 0, 1, 30, 100)
 LARGEST = 1000
 """In place of it stands the largest payload that fits."""
-WHICH = Choice(range(3))
+WHICH = Choice((0, 0, 1, 1, 2))
 PICK = Choice(range(8))
 IDS = (0, 1, 2, 3, 4, 2**64 - 1, 2**64 - 2, 2**63, 777)
 ERROR_BODIES = (
@@ -102,11 +102,13 @@ ERROR_BODIES = (
 INJECTED: tuple[tuple[str, int, int, bytes], ...] = (
     *(("send", sid, 0, size * b"s") for sid in SIDS for size in SIZES),
     *(("call", sid, 0, size * b"c") for sid in SIDS for size in SIZES),
-    *(("again", sid, cid, b"") for sid in SIDS for cid in (1, 2, 3)),
-    *(("answer", RESPONSE, cid, b"answer") for cid in IDS),
-    *(("answer", ERROR, cid, body) for cid in (0, 1, 2, 3, 2**64 - 1) for body in ERROR_BODIES),
+    *(("again", 10, cid, b"") for cid in (0, 1)),
+    *(("to a call", RESPONSE, cid, b"answer") for cid in 3 * (0, 1, 2)),
+    *(("to a call", ERROR, cid, body) for cid in (0, 1) for body in ERROR_BODIES),
+    *(("stray", RESPONSE, cid, b"stray") for cid in IDS),
+    *(("stray", ERROR, cid, body) for cid in (0, 1, 777) for body in ERROR_BODIES[:2]),
 )
-"""Frames, and what they are: the id of a call is found when it is sent."""
+"""Frames, and what they are. For some, the id is found when they are sent."""
 BROKEN = (
     *(length.to_bytes(8, "little") + bytes(16) for length in (0, 1, 8, 23)),
     *(length.to_bytes(8, "little") for length in (501, 2**63, 2**64 - 1)),
@@ -122,21 +124,21 @@ STEPS = {
             "which": WHICH,
             "what": Choice(("call", "nested", "send", "send")),
             "sid": Choice(SIDS),
-            "size": Choice((*SIZES, LARGEST)),
-            "timeout": Choice((None, 0.0, 0.5, 0.5, 2.0, 5.0)),
+            "size": Choice((*SIZES, *SIZES, LARGEST, LARGEST + 1)),
+            "timeout": Choice((None, None, 0.0, 0.5, 5.0, 20.0)),
             "count": Choice((1, 1, 2, 4)),
         },
     ),
     "cancel": Step(2, {"which": WHICH, "pick": PICK}),
     "end_request": Step(
-        6, {"pick": PICK, "how": Choice(("answer", "answer", "fail", "too large")), "size": Choice(SIZES)}
+        8, {"pick": PICK, "how": Choice(("answer", "answer", "fail", "too large")), "size": Choice(SIZES)}
     ),
-    "end_all_requests": Step(1, {"which": WHICH}),
+    "end_all_requests": Step(4, {"which": WHICH}),
     "wait_for_a_remote": Step(4, {"pick": PICK, "lend": Choice((True, False))}),
     "all_wait_for_a_remote": Step(2, {"which": WHICH}),
     "heed_free_permits": Step(2, {"everyone": Choice((True, False))}),
-    "take": Step(4, {"which": WHICH}),
-    "data_sent": Step(4, {"which": WHICH, "part": Choice((0.0, 0.3, 0.7, 1.0, 1.0, 1.0))}),
+    "take": Step(3, {"which": WHICH}),
+    "data_sent": Step(3, {"which": WHICH, "part": Choice((0.0, 0.3, 0.7, 1.0, 1.0, 1.0))}),
     "deliver": Step(
         6,
         {
@@ -145,19 +147,21 @@ STEPS = {
             "view": Choice((True, False)),
         },
     ),
-    "flow": Step(3, {"rounds": Choice((1, 2, 4))}),
-    "inject": Step(6, {"which": WHICH, "frames": Choice(INJECTED, 5), "now": Choice((True, False))}),
-    "garbage": Step(1, {"which": WHICH, "data": Choice(BROKEN), "rarely": Choice(range(8))}),
-    "time_passes": Step(3, {"seconds": Choice((0.0, 0.5, 1.0, 2.0, 5.0)), "in_time": Choice((True, False))}),
+    "flow": Step(6, {"rounds": Choice((1, 2, 4))}),
+    "inject": Step(
+        6, {"which": WHICH, "frames": Choice(INJECTED, 5), "now": Choice((0, 10, 40, 100, 10_000, 10_000))}
+    ),
+    "garbage": Step(1, {"which": WHICH, "data": Choice(BROKEN), "rarely": Choice(range(12))}),
+    "time_passes": Step(3, {"seconds": Choice((0.0, 0.5, 0.5, 1.0, 5.0)), "in_time": Choice((True, False))}),
     "next_timer": Step(1, {"which": WHICH}),
     "come_to_an_end": Step(
         3,
         {
             "which": WHICH,
-            "how": Choice(("close", "grace", "grace", "grace", "eof", "truncated", "lost", "abort")),
+            "how": Choice(("close", "grace", "grace", "short grace", "eof", "truncated", "lost", "abort")),
             "rarely": Choice(range(6)),
         },
     ),
-    "replace": Step(4, {"which": WHICH}),
+    "replace": Step(8, {"which": WHICH}),
     "do_wrong": Step(1, {"which": WHICH}),
 }

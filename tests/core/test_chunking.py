@@ -260,7 +260,7 @@ def tell(limits: Limits, stretches: Sequence[bytes], sizes: Sequence[int], views
     views=st.booleans(),
     limits=st.sampled_from([TIGHT, ROOMY]),
 )
-@look(brief=250, thorough=15_000)
+@look(brief=250, thorough=6_000)
 def test_a_connection_sees_through_any_cutting(
     stretches: list[bytes], sizes: list[int], views: bool, limits: Limits
 ) -> None:
