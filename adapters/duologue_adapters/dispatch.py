@@ -22,14 +22,18 @@ _TASK, _INLINE = Mode.TASK, Mode.INLINE  # a member of an enum is slow to look u
 class Dispatcher:
     """Runs the requests of one connection. Each ends with exactly one of `respond`, `fail` and `done`."""
 
-    __slots__ = ("_connection", "_engine", "_now", "_peer", "_workers", "run_ready")
+    __slots__ = ("_connection", "_engine", "_now", "_peer", "_workers", "add", "run_ready")
 
     def __init__(self, peer: DriverPeer, engine: Engine, connection: Connection) -> None:
         self._peer = peer
         self._engine = engine
         self._now = engine.now
         self._connection = connection
-        self._workers = (EagerWorkers if engine.starts_at_once else DeferredWorkers)(peer, engine, self._run)
+        self._workers = (EagerWorkers if engine.starts_at_once else DeferredWorkers)(
+            peer, engine, connection, self.raised
+        )
+        self.add = self._workers.add
+        """Collect a request that runs as a task."""
         self.run_ready = self._workers.run_ready
         """Run the requests that `start` has collected."""
 
@@ -39,7 +43,7 @@ class Dispatcher:
         assert route is not None
         mode = route.mode
         if mode is _TASK:
-            self._workers.add(request)
+            self.add(request)
         elif mode is _INLINE:
             self._run_inline(request, route)
         else:
@@ -66,47 +70,32 @@ class Dispatcher:
         """The task that runs now is the request's."""
         current_request.set((self._peer, request))
 
-    async def _run(self, request: IncomingRequest) -> None:
-        route = request.route
-        assert route is not None
-        context = RequestContext(self._peer, request) if route.wants_context else None
-        try:
-            answer = await route.run(request.payload, context, request.cid != 0)
-        except BaseException as exc:
-            self.failed(request, exc)
-            if (end := self._engine.end_in(exc)) is exc:
-                raise
-            if end is not None:
-                raise end from exc
-        else:
-            if request.cid:
-                self._connection.respond(request, answer, self._now())
-            else:
-                self._connection.done(request, self._now())
-            if not self._peer.is_driving:
-                self._peer.touch()
-
     def _run_inline(self, request: IncomingRequest, route: Route) -> None:
         context = RequestContext(self._peer, request) if route.wants_context else None
+        variables = self._engine.context.copy()
         try:
-            answer = route.run_sync(request.payload, context, request.cid != 0)
+            answer = variables.run(route.run_sync, request.payload, context, request.cid != 0)
         except BaseException as exc:
-            self.failed(request, exc)
-            if (end := self._engine.end_in(exc)) is exc:
-                raise
-            if end is not None:
-                raise end from exc
+            self.raised(request, exc)
         else:
             self.succeeded(request, answer)
 
     def succeeded(self, request: IncomingRequest, answer: bytes) -> None:
         """The handler has ended, with this answer."""
-        now = self._now()
         if request.cid:
-            self._connection.respond(request, answer, now)
+            self._connection.respond(request, answer, self._now())
         else:
-            self._connection.done(request, now)
-        self._peer.touch()
+            self._connection.done(request, self._now())
+        if not self._peer.is_driving:
+            self._peer.touch()
+
+    def raised(self, request: IncomingRequest, exc: BaseException) -> None:
+        """The same as `failed`, and what is more than a handler's failure is raised again: in the task that it ends."""
+        self.failed(request, exc)
+        if (end := self._engine.end_in(exc)) is exc:
+            raise exc
+        if end is not None:
+            raise end from exc
 
     def failed(self, request: IncomingRequest, exc: BaseException) -> None:
         """The handler has ended, and failed."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import AsyncIterator
+from itertools import islice
 from typing import Any, assert_never, cast
 
 from duologue import (
@@ -253,6 +254,13 @@ class DriverPeer(Peer, Receiver):
         self._is_scheduled = False
         self.drive()
 
+    def push(self) -> None:
+        """See to what follows from the commands that were given, now, though more are to come."""
+        if self.is_driving:
+            self._flush()
+        else:
+            self.drive()
+
     def drive(self) -> None:
         """Dispatch events, write, and set the link and the timer to what the core wants now."""
         if self.is_driving:
@@ -286,24 +294,24 @@ class DriverPeer(Peer, Receiver):
         if self._undispatched:
             events = self._undispatched + events
             self._undispatched = []
-        count = 0
+        rest = iter(events)
         try:
-            for count, event in enumerate(events, 1):
-                # The kinds that come with every message are told apart by the cheapest question there is.
-                if type(event) is ResponseReceived:
-                    waiter = event.call.waiter
-                    if not waiter.done():
-                        waiter.set_result(event.payload)
-                elif type(event) is CallReceived or type(event) is SendReceived:
-                    start(event)
-                else:
-                    self._dispatch_other(event)
-                if not count % FLUSH_EVERY:
-                    self._dispatcher.run_ready()
-                    self._flush()
+            for _ in range(0, len(events), FLUSH_EVERY):
+                for event in islice(rest, FLUSH_EVERY):
+                    # The kinds that come with every message are told apart by the cheapest question there is.
+                    if type(event) is ResponseReceived:
+                        call = event.call
+                        waiter, call.waiter = call.waiter, None
+                        if not waiter.done():
+                            waiter.set_result(event.payload)
+                    elif type(event) is CallReceived or type(event) is SendReceived:
+                        start(event)
+                    else:
+                        self._dispatch_other(event)
+                self._flush()
             self._dispatcher.run_ready()
         except BaseException:
-            self._undispatched = events[count:]
+            self._undispatched = list(rest)
             raise
 
     def _dispatch_other(self, event: Event) -> None:
@@ -311,11 +319,11 @@ class DriverPeer(Peer, Receiver):
             case CallReceived() | SendReceived() | ResponseReceived():
                 raise AssertionError(event)
             case CallFailed():
-                _tell(event.call.waiter, event.error)
+                _resolve(event.call, event.error)
             case SendAccepted():
-                _tell(event.send.waiter, None)
+                _resolve(event.send, None)
             case SendFailed():
-                _tell(event.send.waiter, event.error)
+                _resolve(event.send, event.error)
             case RequestCancelled():
                 self._dispatcher.cancel(event.request)
             case RequestFailed():
@@ -420,6 +428,12 @@ async def wait_among(waiters: list[Waiter], waiter: Waiter) -> None:
     finally:
         if waiter in waiters:
             waiters.remove(waiter)
+
+
+def _resolve(item: OutgoingCall | OutgoingSend, outcome: Any) -> None:
+    """Tell the one who waits. The core may know the item for a while yet, which must not keep its outcome alive."""
+    waiter, item.waiter = item.waiter, None
+    _tell(waiter, outcome)
 
 
 def _tell(waiter: Waiter | None, result: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine
+from contextvars import Context
 from typing import Any, Protocol
 
 
@@ -60,13 +61,16 @@ class Engine(ABC):
     """Runs things, for one `connect` or `serve`. The driver knows no event loop but through this."""
 
     now: Callable[[], float]
-    """Monotonic seconds. (These three are attributes, so that an event loop's own functions can stand here.)"""
+    """Monotonic seconds. (The ones that are called often are attributes, so that an event loop's own functions can stand here.)"""
 
     call_soon: Callable[[Callable[[], None]], object]
     """Call it when what runs now has given way: one pass of the loop is the rhythm of all writing."""
 
     waiter: Callable[[], Waiter]
     """Make a value to wait for."""
+
+    context: Context
+    """The variables of whoever called `connect` or `serve`. Handlers start in copies of it, and so none sees another's."""
 
     starts_at_once: bool
     """Whether `start` runs the first step of a coroutine before it returns."""
@@ -80,7 +84,7 @@ class Engine(ABC):
 
     @abstractmethod
     def start(self, coroutine: Coroutine[Any, Any, None]) -> Job | None:
-        """Run a coroutine in a task of its own, at once if that can be; None if it has ended already."""
+        """Run a coroutine in a task and a copy of `context` of its own, at once if that can be; None if it has ended already."""
 
     @abstractmethod
     def end_in(self, exc: BaseException) -> BaseException | None:

@@ -12,38 +12,44 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from duologue.protocol.connection import Connection
 from duologue.protocol.events import IncomingRequest
 from duologue.protocol.routes import Route
-from duologue_adapters.context import current_request
+from duologue_adapters.context import RequestContext, current_request
 from duologue_adapters.ports import Engine, Job
 
 if TYPE_CHECKING:
     from duologue_adapters.driver import DriverPeer
 
-Run = Callable[[IncomingRequest], Coroutine[Any, Any, None]]
-"""Runs one request to its end. The dispatcher's part."""
+FIRST_BATCH, LARGEST_BATCH = 16, 64
+"""After so many requests their answers leave."""
+
+Raised = Callable[[IncomingRequest, BaseException], None]
+"""What is to be done when a handler has raised something. Raises what is more than its own failure."""
+
+_ALONE = 0
+"""In place of the number of a turn: of a worker that runs one request, and has no turn to lose."""
 
 
 class Workers(ABC):
     """Runs requests that are ready."""
 
-    def __init__(self, peer: DriverPeer, engine: Engine, run: Run) -> None:
+    def __init__(self, peer: DriverPeer, engine: Engine, connection: Connection, raised: Raised) -> None:
         self._peer = peer
         self._engine = engine
-        self._run = run
+        self._connection = connection
+        self._raised = raised
         self._ready: deque[IncomingRequest] = deque()
+        self.add: Callable[[IncomingRequest], None] = self._ready.append
+        """It is ready: `run_ready` will run it."""
         self._current: IncomingRequest | None = None
         """What the worker whose turn it is runs now."""
         self._turn = 0
         """The number of that worker. One whose handler has waited has lost its turn, and ends with its request."""
-
-    def add(self, request: IncomingRequest) -> None:
-        """It is ready: `run_ready` will run it."""
-        self._ready.append(request)
 
     @abstractmethod
     def run_ready(self) -> None:
@@ -61,19 +67,45 @@ class Workers(ABC):
             return True
         return False
 
-    async def _work(self, turn: int) -> None:
-        ready, run = self._ready, self._run
+    async def _work(self, ready: deque[IncomingRequest], turn: int) -> None:
+        """The body of this loop is what every request costs, so nothing is called that need not be.
+
+        What is answered leaves in batches. The first are small, so that the other end has something to do while the
+        rest is run here: both work at the same time.
+        """
+        peer, connection, now, raised = self._peer, self._connection, self._engine.now, self._raised
+        respond, done = connection.respond, connection.done
         cancel_requests = self._engine.cancel_requests()
+        left = batch = FIRST_BATCH
         while ready:
-            self._current = request = ready.popleft()
-            current_request.set((self._peer, request))
+            request = ready.popleft()
+            if turn:
+                self._current = request
+            current_request.set((peer, request))
             before = copy_context()
-            await run(request)
+            route = request.route
+            assert route is not None
+            context = RequestContext(peer, request) if route.wants_context else None
+            try:
+                answer = await route.run(request.payload, context, request.cid != 0)
+            except BaseException as exc:
+                raised(request, exc)
+            else:
+                if request.cid:
+                    respond(request, answer, now())
+                else:
+                    done(request, now())
             if self._turn != turn:
+                peer.touch()
                 return
             self._current = None
             if copy_context() != before or cancel_requests():
+                peer.touch()
                 return
+            left -= 1
+            if not left or not ready:
+                left = batch = min(2 * batch, LARGEST_BATCH)
+                peer.push()
 
 
 class EagerWorkers(Workers):
@@ -82,7 +114,7 @@ class EagerWorkers(Workers):
     def run_ready(self) -> None:
         while self._ready:
             self._turn += 1
-            job = self._engine.start(self._work(self._turn))
+            job = self._engine.start(self._work(self._ready, self._turn))
             if job is not None:
                 if self._current is not None:
                     self._current.handler = job
@@ -97,21 +129,18 @@ class DeferredWorkers(Workers):
     their own from then on.
     """
 
-    def __init__(self, peer: DriverPeer, engine: Engine, run: Run) -> None:
-        super().__init__(peer, engine, run)
+    def __init__(self, peer: DriverPeer, engine: Engine, connection: Connection, raised: Raised) -> None:
+        super().__init__(peer, engine, connection, raised)
+        self.add = self._add
         self._job: Job | None = None
         self._has_begun = False
         self._waiting_routes: set[Route] = set()
 
-    def add(self, request: IncomingRequest) -> None:
+    def _add(self, request: IncomingRequest) -> None:
         if request.route in self._waiting_routes:
-            request.handler = self._engine.start(self._run_alone(request))
+            request.handler = self._engine.start(self._work(deque((request,)), _ALONE))
         else:
             self._ready.append(request)
-
-    async def _run_alone(self, request: IncomingRequest) -> None:
-        current_request.set((self._peer, request))
-        await self._run(request)
 
     def run_ready(self) -> None:
         if self._ready and self._job is None:
@@ -129,7 +158,7 @@ class DeferredWorkers(Workers):
 
     async def _begin(self, turn: int) -> None:
         self._has_begun = True
-        await self._work(turn)
+        await self._work(self._ready, turn)
 
     def _note_begun(self, job: object) -> None:
         if job is self._job:  # not an earlier one, that has ended only now
@@ -147,3 +176,5 @@ class DeferredWorkers(Workers):
         self._turn += 1
         self._current = self._job = None
         self.run_ready()
+        if waiting is not None:
+            self._peer.push()  # what was answered before it began to wait

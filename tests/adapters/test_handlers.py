@@ -321,6 +321,47 @@ async def test_a_handler_leaves_nothing_in_the_context(url: str) -> None:
         assert seen == ["unset"] * 60
 
 
+@pytest.mark.parametrize("inline", [False, True])
+async def test_a_handler_does_not_hand_its_context_on(url: str, inline: bool) -> None:
+    """A handler whose wait lets a parked call start does not start it in its own context, nor do handlers in place share one."""
+    services = Services(tools)
+    seen: list[str] = []
+
+    @services.handler
+    async def hold(msg: Hold, ctx: Context) -> str:
+        variable.set("set by hold")
+        async with ctx.waiting():
+            await until(lambda: len(seen) == 2)
+        return ""
+
+    def look() -> None:
+        seen.append(variable.get())
+        variable.set("set by add")
+
+    if inline:
+
+        def add(msg: Add) -> int:
+            look()
+            return 0
+
+        services.handler(Add, add, inline=True)
+    else:
+
+        async def add_later(msg: Add) -> int:
+            look()
+            return 0
+
+        services.handler(Add, add_later)
+
+    async with connected(url, services, limits=Limits(calls=1)) as (client, server):
+        async with anyio.create_task_group() as group:
+            group.start_soon(client.remote(tools).call, Hold())
+            for _ in range(2):
+                group.start_soon(client.remote(tools).call, Add(a=0, b=0))
+        await until(lambda: State(server).is_idle)
+    assert seen == ["unset", "unset"]
+
+
 async def test_scopes_of_a_handler_end_with_it(url: str) -> None:
     """Cancel scopes and timeouts that a handler uses up don't reach the handlers that come after it."""
     services = Services(kinds)

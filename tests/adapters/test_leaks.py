@@ -212,6 +212,27 @@ async def test_weak_point_02_and_21_calls_that_end(way: Any, caplog: pytest.LogC
         caplog.clear()
 
 
+@pytest.mark.fault(45)
+async def test_an_answer_belongs_to_its_caller_alone(anyio_backend: tuple[str, Any]) -> None:
+    """When its caller is through with it an answer is gone, though the call's deadline is still known for a while."""
+    there = Tools()
+    size = 100_000
+    async with two_peers(there) as (caller, _):
+
+        async def once() -> None:
+            assert len(await caller.remote(tools).call(Echo(data=bytes(size)), timeout=60)) == size
+
+        await once()
+        tracemalloc.start()
+        try:
+            for _ in range(30):  # fewer than the ended calls that the heap of deadlines keeps
+                await once()
+            await until(lambda: State(caller).is_idle)
+            assert tracemalloc.get_traced_memory()[0] < 3 * size
+        finally:
+            tracemalloc.stop()
+
+
 def owed(peer: Any) -> int:
     """Calls that the remote may still be at, which a caller's own loss of patience does not change."""
     count: int = peer._connection.outgoing.pending.owed

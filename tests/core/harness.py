@@ -106,7 +106,7 @@ BODIES = ErrorBodies(encode_body, decode_body)
 
 
 def frame(sid: int, cid: int, payload: bytes = b"") -> bytes:
-    return LENGTH_PREFIXED.header(sid, cid, len(payload)) + payload
+    return LENGTH_PREFIXED.header(24 + len(payload), sid, cid) + payload
 
 
 def call_frame(cid: int, payload: bytes = b"", sid: int = ECHO) -> bytes:

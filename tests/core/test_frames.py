@@ -236,7 +236,7 @@ def test_the_work_for_a_dribbled_frame_is_linear() -> None:
 
 def test_the_header_is_24_bytes_little_endian() -> None:
     """Length of the whole frame, service id, connection id, then the payload."""
-    assert LENGTH_PREFIXED.header(0x0102030405060708, 9, 3) == bytes.fromhex(
+    assert LENGTH_PREFIXED.header(27, 0x0102030405060708, 9) == bytes.fromhex(
         "1b00000000000000 0807060504030201 0900000000000000"
     )
     assert LENGTH_PREFIXED.overhead == HEADER_SIZE == 24

@@ -68,9 +68,7 @@ def solo() -> Solo:
 @every_frame
 def test_headers_are_written_as_the_original_does(vector: Vector) -> None:
     """Header and payload together are the golden bytes."""
-    assert (
-        LENGTH_PREFIXED.header(vector.sid, vector.cid, len(vector.payload)) + vector.payload == vector.frame
-    )
+    assert LENGTH_PREFIXED.header(len(vector.frame), vector.sid, vector.cid) + vector.payload == vector.frame
 
 
 @every_frame
@@ -132,7 +130,7 @@ def test_responses_are_written_byte_for_byte() -> None:
 def test_an_unknown_service_is_answered_byte_for_byte() -> None:
     """Service 1, call 2: the golden error frame, the same in header and body."""
     connection = solo()
-    connection.feed(LENGTH_PREFIXED.header(1, 2, 0))
+    connection.feed(LENGTH_PREFIXED.header(24, 1, 2))
     assert raw(connection) == by_what("error UnknownService").frame
 
 

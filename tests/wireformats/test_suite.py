@@ -165,8 +165,8 @@ def test_a_framing_with_a_fault_is_found() -> None:
     """A header that is one byte short of the truth, and one that has space around its name."""
 
     class Short(LengthPrefixed):
-        def header(self, sid: int, cid: int, payload_size: int) -> bytes:
-            return super().header(sid, cid, payload_size - 1)
+        def header(self, size: int, sid: int, cid: int, /) -> bytes:
+            return super().header(size - 1, sid, cid)
 
     class Framed(Cbor):
         name = " cbor"

@@ -83,7 +83,7 @@ def test_the_golden_frames(vector: dict[str, Any]) -> None:
     codec = CBOR.codec(type_)
 
     assert codec.encode(value).hex() == payload.hex()
-    assert (CBOR.framing.header(sid, cid, len(payload)) + payload).hex() == frame.hex()
+    assert (CBOR.framing.header(len(frame), sid, cid) + payload).hex() == frame.hex()
     decoder = CBOR.framing.decoder(1000)
     decoder.feed(frame)
     assert list(decoder.frames()) == [(sid, cid, payload)]

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
+from contextvars import copy_context
 from types import TracebackType
 from typing import Any
 
@@ -25,6 +26,7 @@ class CallbacksEngine(Engine, AbstractAsyncContextManager[Engine]):
         self._loop = loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()  # the loop itself holds tasks only weakly
         self._threads = Threads(threads, loop.call_soon_threadsafe)
+        self.context = copy_context()
         self.now = time.monotonic
         self.call_soon = loop.call_soon
         self.starts_at_once = sys.version_info >= (3, 12)
@@ -51,7 +53,7 @@ class CallbacksEngine(Engine, AbstractAsyncContextManager[Engine]):
 
         def start(self, coroutine: Coroutine[Any, Any, None]) -> Job | None:
             # The first step runs here and now: most handlers end in it, and are never scheduled at all.
-            task = asyncio.Task(coroutine, loop=self._loop, eager_start=True)
+            task = asyncio.Task(coroutine, loop=self._loop, context=self.context.copy(), eager_start=True)
             if task.done():
                 return None
             self._tasks.add(task)
@@ -61,7 +63,7 @@ class CallbacksEngine(Engine, AbstractAsyncContextManager[Engine]):
     else:
 
         def start(self, coroutine: Coroutine[Any, Any, None]) -> Job | None:
-            task = self._loop.create_task(coroutine)
+            task = self._loop.create_task(coroutine, context=self.context.copy())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
             return task

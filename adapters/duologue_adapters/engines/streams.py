@@ -8,6 +8,7 @@ import socket
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextlib import AbstractAsyncContextManager
+from contextvars import copy_context
 from types import TracebackType
 from typing import Any
 
@@ -33,6 +34,7 @@ class StreamsEngine(Engine, AbstractAsyncContextManager[Engine]):
     """
 
     def __init__(self, threads: int) -> None:
+        self.context = copy_context()
         self.now = anyio.current_time
         self.call_soon = self._call_soon
         self.waiter = StreamsWaiter
@@ -116,7 +118,7 @@ class StreamsEngine(Engine, AbstractAsyncContextManager[Engine]):
 
     def start(self, coroutine: Coroutine[Any, Any, None]) -> Job | None:
         job = StreamsJob(coroutine)
-        self._group.start_soon(job.run)
+        self.context.run(self._group.start_soon, job.run)
         return job
 
     def end_in(self, exc: BaseException) -> BaseException | None:

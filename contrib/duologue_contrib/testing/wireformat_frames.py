@@ -115,8 +115,11 @@ class FrameTests:
         ]
 
     def _stream(self, frames: Iterable[Frame]) -> bytes:
-        header = self.wireformat.framing.header
-        return b"".join(header(sid, cid, len(payload)) + payload for sid, cid, payload in frames)
+        framing = self.wireformat.framing
+        return b"".join(
+            framing.header(framing.overhead + len(payload), sid, cid) + payload
+            for sid, cid, payload in frames
+        )
 
     def _decoded(self, pieces: Iterable[bytes], max_frame: int = _LARGE) -> list[Frame]:
         decoder = self.wireformat.framing.decoder(max_frame)

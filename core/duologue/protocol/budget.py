@@ -21,6 +21,9 @@ class PermitWaiter(Protocol):
 
 _DEFAULTS = Limits()
 
+ROOM = 4
+"""One slot in so many must be free before reading goes on: it would else go on, and pause, for each message."""
+
 
 class CallBudget:
     """Permits for the calls of one connection, or of all connections that are given the same budget."""
@@ -107,16 +110,22 @@ class CallBudget:
 
 
 class SendBudget:
-    """Slots for one-way messages, counted and weighed. One per connection. Over it the connection stops reading."""
+    """Slots for one-way messages, counted and weighed. One per connection. Over it the connection stops reading.
+
+    It stays full until one slot in `ROOM` is free again: reading would else go on, and pause, for each message.
+    """
 
     __slots__ = (
         "_bytes_limit",
+        "_bytes_low",
         "_lent_limit",
         "_limit",
+        "_low",
         "bytes",
         "is_full",
         "lent",
         "running",
+        "slots_are_full",
         "waiting",
         "waiting_bytes",
     )
@@ -124,6 +133,8 @@ class SendBudget:
     def __init__(self, limits: Limits) -> None:
         self._limit = limits.sends
         self._bytes_limit = limits.sends_bytes
+        self._low = limits.sends - max(1, limits.sends // ROOM)
+        self._bytes_low = limits.sends_bytes - max(1, limits.sends_bytes // ROOM)
         self._lent_limit = limits.lent
         self.running = 0
         """Handlers that run."""
@@ -135,13 +146,10 @@ class SendBudget:
         """Ordered messages that wait for their turn. They have a bound of their own, as large as that of the running."""
         self.waiting_bytes = 0
         """Bytes of those."""
+        self.slots_are_full = False
+        """Whether too many handlers run. They end by themselves: the ones that wait for a remote don't count."""
         self.is_full = False
         """Whether no further message may be taken in. An attribute, since it is looked at for each frame."""
-
-    @property
-    def slots_are_full(self) -> bool:
-        """Whether too many handlers run. They end by themselves: the ones that wait for a remote don't count."""
-        return self.running >= self._limit or self.bytes >= self._bytes_limit
 
     @property
     def lane_is_full(self) -> bool:
@@ -153,14 +161,15 @@ class SendBudget:
         self.running += 1
         self.bytes += size
         if self.running >= self._limit or self.bytes >= self._bytes_limit:
-            self.is_full = True
+            self.slots_are_full = self.is_full = True
 
     def end(self, size: int) -> None:
         """A handler has ended."""
         self.running -= 1
         self.bytes -= size
-        if self.is_full:
-            self._look_again()
+        if self.slots_are_full and self.running <= self._low and self.bytes <= self._bytes_low:
+            self.slots_are_full = False
+            self.is_full = self.lane_is_full
 
     def try_lend(self, size: int) -> bool:
         """A handler begins to wait for a remote. False if too many do."""

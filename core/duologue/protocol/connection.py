@@ -28,7 +28,7 @@ from duologue.protocol.events import ErrorReported, Event, IncomingRequest
 from duologue.protocol.failures import call_error, read_error
 from duologue.protocol.frames import LENGTH_PREFIXED, Framing
 from duologue.protocol.ids import ERROR_SID, RESPONSE_SID
-from duologue.protocol.incoming import REFUSAL_SIZE, Incoming
+from duologue.protocol.incoming import REFUSAL_SIZE, Incoming, not_delivered
 from duologue.protocol.lifecycle import Lifecycle, Phase
 from duologue.protocol.limits import Limits
 from duologue.protocol.outbox import Outbox
@@ -84,6 +84,7 @@ class Connection:
             self._outbox,
             self._events,
             error_bodies.encode,
+            framing,
         )
         self._refusals_limit = NESTED_SHARE * limits.owed * REFUSAL_SIZE
 
@@ -142,8 +143,13 @@ class Connection:
 
     def done(self, request: IncomingRequest, now: float) -> None:
         """The handler of a one-way message, or of a request that was cancelled, has ended."""
-        self._incoming.done(request, now)
-        if self._reading.is_paused or not self._life.is_open:
+        if not request.is_delivered or request.is_ended:
+            raise not_delivered(request)
+        if request.cid and not request.is_cancelled:
+            raise ValueError("a call needs an answer: end it with respond or fail")
+        incoming = self._incoming
+        incoming.release(request, now)
+        if (self._reading.is_paused and not incoming.slots_hold_reading) or not self._life.is_open:
             self._request_ended(now)
 
     def lend(self, request: IncomingRequest, now: float) -> bool:
@@ -295,7 +301,7 @@ class Connection:
         if (sends.is_full or parking.is_full or outbox.refusals) and self._must_pause():
             reading.pause()  # a command has filled what was not full after the last frame
             return
-        completed = False
+        completed, is_open = False, self._life.is_open
         try:
             for sid, cid, payload in reading.decoder.frames():
                 completed = True
@@ -307,7 +313,7 @@ class Connection:
                         self._unexpected_answer(cid, now)
                     elif outgoing.has_waiting:
                         outgoing.admit(now)
-                elif not self._life.is_open:
+                elif not is_open:
                     incoming.refuse_new(sid, cid, payload, now)
                 elif cid == 0:
                     incoming.send_received(sid, payload)

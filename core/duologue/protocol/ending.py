@@ -19,6 +19,7 @@ from duologue.protocol.errors import (
 )
 from duologue.protocol.events import Event, PeerClosed, WritingFinished
 from duologue.protocol.failures import connection_error_body
+from duologue.protocol.frames import Framing
 from duologue.protocol.ids import ERROR_SID
 from duologue.protocol.incoming import Incoming
 from duologue.protocol.lifecycle import Lifecycle, Phase, Trigger
@@ -41,7 +42,9 @@ class Ending:
         outbox: Outbox,
         events: list[Event],
         encode_error: Callable[[Any], bytes],
+        framing: Framing,
     ) -> None:
+        self._framing = framing
         self._limits = limits
         self._life = life
         self._reading = reading
@@ -96,7 +99,8 @@ class Ending:
         self._leave_open(CloseReason.PROTOCOL_ERROR, str(error))
         self._incoming.clear_parking(now, answer=False)
         payload = self._encode_error(connection_error_body(_public_text(error)))
-        self._outbox.put_answer(self._outgoing.header(ERROR_SID, 0, len(payload)), payload, now)
+        header = self._framing.header(self._framing.overhead + len(payload), ERROR_SID, 0)
+        self._outbox.put_answer(header, payload, now)
         self._enter_closing(Trigger.PROTOCOL_ERROR, now, answer=False)
         self.settle(now)
 

@@ -70,8 +70,8 @@ class Framing(ABC):
     """Bytes that a frame has more than its payload."""
 
     @abstractmethod
-    def header(self, sid: int, cid: int, payload_size: int) -> bytes:
-        """What goes before a payload of that size."""
+    def header(self, size: int, sid: int, cid: int, /) -> bytes:
+        """What goes before the payload of a frame of `size` bytes, header included."""
 
     @abstractmethod
     def decoder(self, max_frame: int) -> FrameDecoder:
@@ -82,9 +82,7 @@ class LengthPrefixed(Framing):
     """The layout of the protocol."""
 
     overhead = HEADER_SIZE
-
-    def header(self, sid: int, cid: int, payload_size: int) -> bytes:
-        return _HEADER.pack(HEADER_SIZE + payload_size, sid, cid)
+    header = staticmethod(_HEADER.pack)  # nothing of Python in between
 
     def decoder(self, max_frame: int) -> FrameDecoder:
         return LengthPrefixedDecoder(max_frame)
@@ -105,7 +103,6 @@ class LengthPrefixedDecoder(FrameDecoder):
         "_offset",
         "_payload",
         "_poisoned",
-        "_waiting",
     )
 
     def __init__(self, max_frame: int) -> None:
@@ -113,8 +110,6 @@ class LengthPrefixedDecoder(FrameDecoder):
         self._chunks: deque[bytes] = deque()
         self._offset = 0
         """Where in the first chunk the next frame begins."""
-        self._waiting = 0
-        """Bytes in the chunks, from the offset on."""
         self._head = b""
         """The start of a frame whose header is not complete: less than 24 bytes."""
         self._ids = (0, 0)
@@ -144,11 +139,10 @@ class LengthPrefixedDecoder(FrameDecoder):
             self._missing = 0
         if size:
             self._chunks.append(bytes(data))
-            self._waiting += size
         return True
 
     def frames(self) -> Iterator[Frame]:
-        chunks = self._chunks
+        chunks, limit, unpack = self._chunks, self._max, _HEADER.unpack_from
         while not self._poisoned:
             # Looked at before each chunk: while reading was paused, a frame may have come in many of them.
             if self._payload is not None:
@@ -165,13 +159,12 @@ class LengthPrefixedDecoder(FrameDecoder):
             end = len(chunk)
             offset = self._offset
             while end - offset >= HEADER_SIZE:
-                length, sid, cid = _HEADER.unpack_from(chunk, offset)
+                length, sid, cid = unpack(chunk, offset)
                 following = offset + length
-                if following > end or length < HEADER_SIZE or length > self._max:
+                if following > end or length < HEADER_SIZE or length > limit:
                     self._check(length)
                     break
                 self._offset = following
-                self._waiting -= length
                 yield sid, cid, chunk[offset + HEADER_SIZE : following]
                 if not chunks:
                     return  # poisoned meanwhile
@@ -183,7 +176,6 @@ class LengthPrefixedDecoder(FrameDecoder):
         rest = len(chunk) - offset
         self._chunks.popleft()
         self._offset = 0
-        self._waiting -= rest
         if rest < HEADER_SIZE:
             self._head = chunk[offset:]
             if rest >= 8:
@@ -202,7 +194,6 @@ class LengthPrefixedDecoder(FrameDecoder):
         self._head += chunk[offset : offset + taken]
         offset += taken
         self._offset = offset
-        self._waiting -= taken
         if offset == len(chunk):
             self._chunks.popleft()
             self._offset = 0
@@ -227,7 +218,6 @@ class LengthPrefixedDecoder(FrameDecoder):
             taken = len(piece)
             self._payload.write(piece)
             self._missing -= taken
-            self._waiting -= taken
             self._offset += taken
             if self._offset == len(chunk):
                 self._chunks.popleft()
@@ -257,7 +247,8 @@ class LengthPrefixedDecoder(FrameDecoder):
 
     @property
     def buffered(self) -> int:
-        return self._waiting + len(self._head) + (self._payload.tell() if self._payload is not None else 0)
+        gathered = self._payload.tell() if self._payload is not None else 0
+        return sum(map(len, self._chunks)) - self._offset + len(self._head) + gathered
 
     def position(self) -> tuple[int, int]:
         if self._payload is not None:
@@ -269,6 +260,6 @@ class LengthPrefixedDecoder(FrameDecoder):
     def poison(self) -> None:
         self._poisoned = True
         self._chunks.clear()
-        self._offset = self._waiting = self._missing = 0
+        self._offset = self._missing = 0
         self._head = b""
         self._payload = None

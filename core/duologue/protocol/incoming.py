@@ -139,7 +139,7 @@ class Incoming:
     def respond(self, request: IncomingRequest, payload: bytes, now: float) -> None:
         """The handler has ended, with this answer."""
         if not request.is_delivered or request.is_ended:
-            raise _not_delivered(request)
+            raise not_delivered(request)
         if not request.is_cancelled:
             if request.cid == 0:
                 raise ValueError("a one-way message is not answered: end it with done")
@@ -148,28 +148,41 @@ class Incoming:
                 self.fail(request, FailureKind.FRAME_TOO_LARGE, now)
                 return
             del self._calls[request.cid]
-            self._outbox.put_answer(self._header(RESPONSE_SID, request.cid, size), payload, now)
-        self._release(request, now)
+            header = self._header(self._overhead + size, RESPONSE_SID, request.cid)
+            self._outbox.put_answer(header, payload, now)
+        self.release(request, now)
 
     def fail(
         self, request: IncomingRequest, kind: FailureKind, now: float, error: BaseException | None = None
     ) -> None:
         """The handler has ended, and failed. The remote learns the kind, if it called."""
         if not request.is_delivered or request.is_ended:
-            raise _not_delivered(request)
+            raise not_delivered(request)
         if not request.is_cancelled:
             self._report(request, kind, error)
             if request.cid:
                 self._answer_failure(request, kind, now)
-        self._release(request, now)
+        self.release(request, now)
 
-    def done(self, request: IncomingRequest, now: float) -> None:
-        """The handler of a one-way message, or of a cancelled request, has ended."""
-        if not request.is_delivered or request.is_ended:
-            raise _not_delivered(request)
-        if request.cid and not request.is_cancelled:
-            raise ValueError("a call needs an answer: end it with respond or fail")
-        self._release(request, now)
+    def release(self, request: IncomingRequest, now: float) -> None:
+        """The request has ended: give back what it holds. Nothing else gives anything back at the end of a request."""
+        request.is_ended = True
+        del self._running[request]
+        if request.permit:
+            if request.cid:
+                if request.waits:
+                    self.budget.end_lent()
+                else:
+                    self.budget.release()
+            elif request.waits:
+                self.sends.end_lent()
+            else:
+                self.sends.end(len(request.payload) + self._overhead)
+        parking = self.parking
+        if parking.turn is request:
+            parking.turn = None
+        if parking.waiting:
+            self.advance(now)
 
     def lend(self, request: IncomingRequest, now: float) -> bool:
         """The handler begins to wait for a remote. False if too many do, and then it must not wait."""
@@ -220,16 +233,20 @@ class Incoming:
             return turn.waits > 0
         return self._outbox.gated_since is not None
 
+    @property
+    def slots_hold_reading(self) -> bool:
+        """Whether reading must pause until handlers of one-way messages have ended, whatever else there is."""
+        return self.sends.slots_are_full and not self._drop_sends
+
     def holds_reading(self, is_awaited: bool) -> bool:
         """Whether reading must pause, whatever the calls do: there is no place for a further one-way message.
 
         A full lane is no reason if it waits for the remote while something of the remote's is awaited: what the
         lane waits for may be behind that message.
         """
-        sends = self.sends
-        if self._drop_sends or not sends.is_full:
+        if self._drop_sends or not self.sends.is_full:
             return False
-        return sends.slots_are_full or not (is_awaited and self.lane_waits_for_remote)
+        return self.slots_hold_reading or not (is_awaited and self.lane_waits_for_remote)
 
     def advance(self, now: float) -> None:
         """Start what can start. Called whenever a permit, the gate or the turn may have become free."""
@@ -342,7 +359,7 @@ class Incoming:
         self, call: IncomingRequest, kind: FailureKind, now: float, *, refused: bool = False
     ) -> None:
         payload = self._encode_error(error_body(WIRE_KINDS[kind], call.sid, call.cid))
-        header = self._header(ERROR_SID, call.cid, len(payload))
+        header = self._header(self._overhead + len(payload), ERROR_SID, call.cid)
         self._calls.pop(call.cid, None)
         if refused:
             self._outbox.put_refusal(header, payload, now)
@@ -359,28 +376,9 @@ class Incoming:
         self.dropped += 1
         self._report(send, FailureKind.DROPPED)
 
-    def _release(self, request: IncomingRequest, now: float) -> None:
-        """Give back what the request holds. Nothing else gives anything back at the end of a request."""
-        request.is_ended = True
-        del self._running[request]
-        if request.permit:
-            if request.cid:
-                if request.waits:
-                    self.budget.end_lent()
-                else:
-                    self.budget.release()
-            elif request.waits:
-                self.sends.end_lent()
-            else:
-                self.sends.end(len(request.payload) + self._overhead)
-        parking = self.parking
-        if parking.turn is request:
-            parking.turn = None
-        if parking.waiting:
-            self.advance(now)
 
-
-def _not_delivered(request: IncomingRequest) -> ValueError:
+def not_delivered(request: IncomingRequest) -> ValueError:
+    """The error for ending a request that is not running."""
     return ValueError(
         f"{request!r} was not delivered, or has ended: each ends with one of respond, fail and done"
     )

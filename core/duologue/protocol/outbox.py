@@ -13,8 +13,8 @@ HAND_OUT = 256 * 1024
 """At most so many bytes are handed out at once, unless one frame is larger: so that a slow link shows its progress."""
 
 # What stands in `_tags` beside each buffer; the frame of an own call has its id, which is positive.
-_ANSWER = 0
-_SEND = -1
+_SEND = 0
+_ANSWER = -1
 _REFUSAL = -2
 _CONTINUED = -3
 
@@ -58,7 +58,7 @@ class Outbox:
     def put_answer(self, header: bytes, payload: bytes, now: float) -> None:
         """Queue an answer. Never refused: the one who answers holds a permit until it is here."""
         before = self.level
-        self._put(_ANSWER, header, payload, now)
+        self.put_request(_ANSWER, header, payload, now)
         self.answers += self.level - before
         if self.answers > self._high and self.gated_since is None:
             self.gated_since = now
@@ -66,7 +66,7 @@ class Outbox:
     def put_refusal(self, header: bytes, payload: bytes, now: float) -> None:
         """Queue the answer to a call that found no room."""
         before = self.level
-        self._put(_REFUSAL, header, payload, now)
+        self.put_request(_REFUSAL, header, payload, now)
         self.answers += self.level - before
         self.refusals += self.level - before
         if self.answers > self._high and self.gated_since is None:
@@ -74,19 +74,16 @@ class Outbox:
 
     def put_request(self, call_id: int, header: bytes, payload: bytes, now: float) -> None:
         """Queue an own request: a call with its id, a send with 0."""
-        self._put(call_id or _SEND, header, payload, now)
-
-    def _put(self, tag: int, header: bytes, payload: bytes, now: float) -> None:
         if not self.level:
             self.progress_at = now
         if len(payload) <= JOIN_LIMIT:
             frame = header + payload
             self._buffers.append(frame)
-            self._tags.append(tag)
+            self._tags.append(call_id)
             self.level += len(frame)
         else:
             self._buffers += (header, payload)
-            self._tags += (tag, _CONTINUED)
+            self._tags += (call_id, _CONTINUED)
             self.level += len(header) + len(payload)
 
     def take(self) -> list[bytes]:

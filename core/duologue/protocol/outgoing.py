@@ -29,17 +29,18 @@ class Outgoing:
         "_arrivals",
         "_deadlines",
         "_events",
+        "_header",
         "_high",
         "_limits",
         "_low",
         "_max_payload",
         "_nested_limit",
         "_outbox",
+        "_overhead",
         "_owed_limit",
         "_waiting_calls",
         "_waiting_nested",
         "_waiting_sends",
-        "header",
         "is_blocked",
         "pending",
     )
@@ -48,7 +49,8 @@ class Outgoing:
         self, limits: Limits, framing: Framing, outbox: Outbox, events: list[Event], first_id: int
     ) -> None:
         self.pending = PendingCalls(limits.given_up, first_id)
-        self.header = framing.header
+        self._header = framing.header
+        self._overhead = framing.overhead
         self._limits = limits
         self._max_payload = limits.max_frame - framing.overhead
         self._owed_limit = limits.owed
@@ -84,7 +86,8 @@ class Outgoing:
         line = self._waiting_nested if nested else self._waiting_calls
         if not line and (nested or self.pending.owed < self._owed_limit) and self._has_room():
             call_id = self.pending.add(call)
-            self._outbox.put_request(call_id, self.header(sid, call_id, len(payload)), payload, now)
+            header = self._header(self._overhead + len(payload), sid, call_id)
+            self._outbox.put_request(call_id, header, payload, now)
         else:
             self._check_line("calls")
             call.payload = payload
@@ -98,7 +101,7 @@ class Outgoing:
         if not 0 < sid < _FIRST_RESERVED or len(payload) > self._max_payload or deadline != deadline:
             self._check(sid, payload, deadline)
         if not self._waiting_sends and self._has_room():
-            self._outbox.put_request(0, self.header(sid, 0, len(payload)), payload, now)
+            self._outbox.put_request(0, self._header(self._overhead + len(payload), sid, 0), payload, now)
             return None
         send = OutgoingSend(sid, payload, deadline)
         if deadline is not None and deadline <= now:
@@ -184,7 +187,8 @@ class Outgoing:
                 self._enter(item, now)
             else:
                 self._end(item)
-                self._outbox.put_request(0, self.header(item.sid, 0, len(item.payload)), item.payload, now)
+                header = self._header(self._overhead + len(item.payload), item.sid, 0)
+                self._outbox.put_request(0, header, item.payload, now)
                 self._events.append(SendAccepted(item))
 
     def next_deadline(self) -> float | None:
@@ -241,9 +245,7 @@ class Outgoing:
         if is_reserved(sid):
             raise ValueError(f"service id {sid} is reserved or not a 64-bit number: no request can go there")
         if len(payload) > self._max_payload:
-            raise FrameTooLarge(
-                len(payload) + self._limits.max_frame - self._max_payload, self._limits.max_frame
-            )
+            raise FrameTooLarge(len(payload) + self._overhead, self._limits.max_frame)
         if deadline is not None and deadline != deadline:
             raise ValueError("the deadline is not a number: give seconds, or None to wait for ever")
 
@@ -271,7 +273,8 @@ class Outgoing:
     def _enter(self, call: OutgoingCall, now: float) -> None:
         payload = call.payload
         call_id = self.pending.add(call)
-        self._outbox.put_request(call_id, self.header(call.sid, call_id, len(payload)), payload, now)
+        header = self._header(self._overhead + len(payload), call.sid, call_id)
+        self._outbox.put_request(call_id, header, payload, now)
         call.payload = b""
 
     def _end(self, item: OutgoingCall | OutgoingSend) -> None:
