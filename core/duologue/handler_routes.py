@@ -6,7 +6,7 @@ question whose answer is known.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from duologue.annotations import text_of
@@ -68,14 +68,16 @@ class CoroutineRoute(HandlerRoute):
 
     __slots__ = ()
 
-    async def run(self, payload: bytes, context: Any, answered: bool) -> bytes:
-        """Decode, await the handler, encode."""
+    def run(self, payload: bytes, context: Any, answered: bool) -> Awaitable[Any]:
+        """Decode, and give the handler's coroutine, or one that encodes its answer as well."""
         try:
             message = self._decode(payload)
         except DecodeError as exc:
             raise RequestFault(FailureKind.DESERIALIZE) from exc
-        result = await self._function(message)
-        return self._encode_answer(result) if answered else b""
+        return self._answer(message) if answered else self._function(message)
+
+    async def _answer(self, message: Any) -> bytes:
+        return self._encode_answer(await self._function(message))
 
     def run_sync(self, payload: bytes, context: Any, answered: bool) -> bytes:
         """Not for coroutines."""
@@ -89,14 +91,16 @@ class CoroutineWithContextRoute(CoroutineRoute):
 
     wants_context = True
 
-    async def run(self, payload: bytes, context: Any, answered: bool) -> bytes:
-        """Decode, await the handler, encode."""
+    def run(self, payload: bytes, context: Any, answered: bool) -> Awaitable[Any]:
+        """Decode, and give the handler's coroutine, or one that encodes its answer as well."""
         try:
             message = self._decode(payload)
         except DecodeError as exc:
             raise RequestFault(FailureKind.DESERIALIZE) from exc
-        result = await self._function(message, context)
-        return self._encode_answer(result) if answered else b""
+        return self._answer_with(message, context) if answered else self._function(message, context)
+
+    async def _answer_with(self, message: Any, context: Any) -> bytes:
+        return self._encode_answer(await self._function(message, context))
 
 
 class FunctionRoute(HandlerRoute):

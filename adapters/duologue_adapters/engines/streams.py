@@ -118,7 +118,7 @@ class StreamsEngine(Engine, AbstractAsyncContextManager[Engine]):
 
     def start(self, coroutine: Coroutine[Any, Any, None]) -> Job | None:
         job = StreamsJob(coroutine)
-        self.context.run(self._group.start_soon, job.run)
+        _ = self.context.run(self._group.start_soon, job.run)  # nobody waits for it: the group does
         return job
 
     def end_in(self, exc: BaseException) -> BaseException | None:

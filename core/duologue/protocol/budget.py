@@ -22,7 +22,7 @@ class PermitWaiter(Protocol):
 _DEFAULTS = Limits()
 
 ROOM = 4
-"""One slot in so many must be free before reading goes on: it would else go on, and pause, for each message."""
+"""Of full slots one in so many must be free again before reading goes on: it would else go on, and pause, for each message."""
 
 
 class CallBudget:
@@ -112,7 +112,7 @@ class CallBudget:
 class SendBudget:
     """Slots for one-way messages, counted and weighed. One per connection. Over it the connection stops reading.
 
-    It stays full until one slot in `ROOM` is free again: reading would else go on, and pause, for each message.
+    Full slots stay full until one in `ROOM` is free.
     """
 
     __slots__ = (

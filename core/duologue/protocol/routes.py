@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from enum import Enum
 from typing import Any
 
@@ -46,8 +46,9 @@ class Route:
     wants_context: bool = False
     """`run` is given a context only if this is set: most handlers don't look at it."""
 
-    async def run(self, payload: bytes, context: Any, answered: bool) -> bytes:
-        """Decode, call the handler, encode the answer (empty if not `answered`). Used in mode `TASK`.
+    def run(self, payload: bytes, context: Any, answered: bool) -> Awaitable[Any]:
+        """Decode, call the handler, and give the encoded answer; if not `answered`, what it gives is nothing to anyone.
+        Used in mode `TASK`.
 
         Raises `RequestFault` if the payload does not decode or the answer does not encode; whatever else
         comes out is the handler's failure.
@@ -55,7 +56,7 @@ class Route:
         raise NotImplementedError(f"{self.name} does not run as a task")
 
     def run_sync(self, payload: bytes, context: Any, answered: bool) -> bytes:
-        """The same for the modes `INLINE` and `THREAD`."""
+        """The same for the modes `INLINE` and `THREAD`; empty if not `answered`."""
         raise NotImplementedError(f"{self.name} runs only as a task")
 
 
