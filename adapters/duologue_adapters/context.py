@@ -13,47 +13,46 @@ from duologue.protocol.events import IncomingRequest
 if TYPE_CHECKING:
     from duologue_adapters.driver import DriverPeer
 
-current_request: ContextVar[tuple[DriverPeer, IncomingRequest] | None] = ContextVar(
-    "current_request", default=None
-)
+current_request: ContextVar[IncomingRequest | None] = ContextVar("current_request", default=None)
 """The request whose handler runs here, and in the tasks that it started: the one whose permit its calls lend (F1)."""
 
 
-def running_request() -> tuple[DriverPeer, IncomingRequest] | None:
+def running_request() -> IncomingRequest | None:
     """The request whose handler runs here. A task that outlives the handler has none: it has nothing to lend."""
     running = current_request.get()
-    return None if running is None or running[1].is_ended else running
+    return None if running is None or running.is_ended else running
 
 
-def lend(running: tuple[DriverPeer, IncomingRequest]) -> None:
+def lend(running: IncomingRequest) -> None:
     """The handler begins to wait for a remote. Raises `Overloaded` if too many do."""
-    peer, request = running
-    if not peer.lend(request):
+    peer: DriverPeer = running.peer
+    if not peer.lend(running):
         raise Overloaded(
             "too many handlers wait for a remote already: calls go round in circles, or raise Limits.lent"
         )
 
 
-def unlend(running: tuple[DriverPeer, IncomingRequest]) -> None:
+def unlend(running: IncomingRequest) -> None:
     """The wait is over."""
-    peer, request = running
-    peer.unlend(request)
+    peer: DriverPeer = running.peer
+    peer.unlend(running)
 
 
 class RequestContext(Context):
     """What a handler sees as `ctx`."""
 
-    __slots__ = ("_running", "call_id", "peer")
+    __slots__ = ("_request", "call_id", "peer")
 
     def __init__(self, peer: DriverPeer, request: IncomingRequest) -> None:
-        self._running = (peer, request)
+        request.peer = peer
+        self._request = request
         self.peer = peer
         self.call_id = request.cid
 
     @asynccontextmanager
     async def waiting(self) -> AsyncGenerator[None, None]:
-        lend(self._running)
+        lend(self._request)
         try:
             yield
         finally:
-            unlend(self._running)
+            unlend(self._request)

@@ -68,7 +68,8 @@ class Dispatcher:
 
     def enter(self, request: IncomingRequest) -> None:
         """The task that runs now is the request's."""
-        current_request.set((self._peer, request))
+        request.peer = self._peer
+        current_request.set(request)
 
     def _run_inline(self, request: IncomingRequest, route: Route) -> None:
         context = RequestContext(self._peer, request) if route.wants_context else None

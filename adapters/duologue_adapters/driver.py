@@ -186,7 +186,7 @@ class DriverPeer(Peer, Receiver):
     async def close(self, reason: str = "", *, grace: float = 0.0) -> None:
         self.begin_close(reason, grace)
         running = running_request()
-        if running is None or running[0] is not self:
+        if running is None or running.peer is not self:
             await self.wait_closed()
 
     def begin_close(self, reason: str, grace: float) -> None:

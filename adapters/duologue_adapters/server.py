@@ -144,7 +144,7 @@ class DriverServer(Server):
     async def close(self, *, grace: float = 0.0) -> None:
         self.stop()
         running = running_request()
-        is_waited_for = running is not None and running[0] in self._peers
+        is_waited_for = running is not None and running.peer in self._peers
         for peer in tuple(self._peers):
             peer.begin_close("the server closes", grace)
         if not is_waited_for:

@@ -81,7 +81,8 @@ class Workers(ABC):
             request = ready.popleft()
             if turn:
                 self._current = request
-            current_request.set((peer, request))
+            request.peer = peer
+            current_request.set(request)
             before = copy_context()
             route = request.route
             assert route is not None

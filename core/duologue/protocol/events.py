@@ -25,11 +25,15 @@ class IncomingRequest:
         "is_delivered",
         "is_ended",
         "payload",
+        "peer",
         "permit",
         "route",
         "sid",
         "waits",
     )
+
+    peer: Any
+    """For the driver, which sets it when it runs the request: the peer that it came by."""
 
     def __init__(self, sid: int, cid: int, payload: bytes, route: Route | None) -> None:
         self.sid = sid
