@@ -28,7 +28,7 @@ def lend(running: IncomingRequest) -> None:
     peer: DriverPeer = running.peer
     if not peer.lend(running):
         raise Overloaded(
-            "too many handlers wait for a remote already: calls go round in circles, or raise Limits.lent"
+            "too many handlers wait for a remote already: calls go round in circles, or raise Limits.lent, and lent_limit of a CallBudget"
         )
 
 

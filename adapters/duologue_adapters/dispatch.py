@@ -9,6 +9,7 @@ from duologue.protocol.connection import Connection
 from duologue.protocol.events import IncomingRequest
 from duologue.protocol.routes import Mode, RequestFault, Route
 from duologue_adapters.context import RequestContext, current_request
+from duologue_adapters.engines.endings import end_of_process_in
 from duologue_adapters.ports import Engine
 from duologue_adapters.workers import DeferredWorkers, EagerWorkers
 
@@ -22,13 +23,15 @@ _TASK, _INLINE = Mode.TASK, Mode.INLINE  # a member of an enum is slow to look u
 class Dispatcher:
     """Runs the requests of one connection. Each ends with exactly one of `respond`, `fail` and `done`."""
 
-    __slots__ = ("_connection", "_engine", "_now", "_peer", "_workers", "add", "run_ready")
+    __slots__ = ("_connection", "_engine", "_now", "_peer", "_threads", "_workers", "add", "run_ready")
 
     def __init__(self, peer: DriverPeer, engine: Engine, connection: Connection) -> None:
         self._peer = peer
         self._engine = engine
         self._now = engine.now
         self._connection = connection
+        self._threads = 0
+        """How many threads the engine allows for this peer."""
         self._workers = (EagerWorkers if engine.starts_at_once else DeferredWorkers)(
             peer, engine, connection, self.raised
         )
@@ -44,10 +47,24 @@ class Dispatcher:
         mode = route.mode
         if mode is _TASK:
             self.add(request)
+        elif request.is_cancelled:
+            self.end_cancelled(request)  # an earlier handler has closed the connection
         elif mode is _INLINE:
             self._run_inline(request, route)
         else:
+            if not self._threads:
+                self._allow_threads()
             request.handler = ThreadRun(self, request, route, self._engine)
+
+    def _allow_threads(self) -> None:
+        """As many as there can be handlers at once: with fewer, those who wait could keep out the one they wait for."""
+        budget, limits = self._connection.incoming.budget, self._connection.limits
+        self._threads = budget.limit + budget.lent_limit + limits.sends + limits.lent
+        self._engine.allow_threads(self._threads)
+        self._peer.on_closed.append(self._threads_are_free)
+
+    def _threads_are_free(self, _: object) -> None:
+        self._engine.allow_threads(-self._threads)
 
     def cancel(self, request: IncomingRequest) -> None:
         """The connection ends: the handler's time is over."""
@@ -67,19 +84,24 @@ class Dispatcher:
         return RequestContext(self._peer, request)
 
     def enter(self, request: IncomingRequest) -> None:
-        """The task that runs now is the request's."""
+        """What runs here and now is the request's."""
         request.peer = self._peer
         current_request.set(request)
 
     def _run_inline(self, request: IncomingRequest, route: Route) -> None:
         context = RequestContext(self._peer, request) if route.wants_context else None
         variables = self._engine.context.copy()
+        end = None
         try:
-            answer = variables.run(route.run_sync, request.payload, context, request.cid != 0)
+            answer = variables.run(self._in_place, request, route, context)
         except BaseException as exc:
-            self.raised(request, exc)
+            self.failed(request, exc)
+            # There is no task that could end: a cancellation that comes out of a function is its failure.
+            end = end_of_process_in(exc)
         else:
             self.succeeded(request, answer)
+        if end is not None:
+            raise end
 
     def succeeded(self, request: IncomingRequest, answer: bytes) -> None:
         """The handler has ended, with this answer."""
@@ -97,6 +119,10 @@ class Dispatcher:
             raise exc
         if end is not None:
             raise end from exc
+
+    def _in_place(self, request: IncomingRequest, route: Route, context: RequestContext | None) -> bytes:
+        self.enter(request)
+        return route.run_sync(request.payload, context, request.cid != 0)
 
     def failed(self, request: IncomingRequest, exc: BaseException) -> None:
         """The handler has ended, and failed."""
@@ -121,7 +147,7 @@ class ThreadRun:
     that is cancelled before it began has nothing to wait for. Who is first to take the claim decides which it is.
     """
 
-    __slots__ = ("_claim", "_context", "_dispatcher", "_job", "_request", "_result", "_route")
+    __slots__ = ("_claim", "_context", "_dispatcher", "_is_awaited", "_job", "_request", "_result", "_route")
 
     def __init__(
         self, dispatcher: Dispatcher, request: IncomingRequest, route: Route, engine: Engine
@@ -132,6 +158,7 @@ class ThreadRun:
         self._context = dispatcher.context(request) if route.wants_context else None
         self._claim = [None]  # `pop` is atomic
         self._result: bytes | BaseException = b""
+        self._is_awaited = True
         self._job = engine.start(self._run(engine))
 
     def cancel(self) -> None:
@@ -150,6 +177,10 @@ class ThreadRun:
                 raise
             if end is not None:
                 raise end from exc
+        finally:
+            self._is_awaited = False
+        if isinstance(self._result, BaseException) and not self._request.is_ended:
+            self._dispatcher.raised(self._request, self._result)
 
     def _in_thread(self) -> None:
         if not self._take_claim():
@@ -164,6 +195,8 @@ class ThreadRun:
         if self._request.is_ended:
             return
         if isinstance(self._result, BaseException):
+            if self._is_awaited and end_of_process_in(self._result) is not None:
+                return  # that ends more than a request, and so is raised in the task that waits
             self._dispatcher.failed(self._request, self._result)
         else:
             self._dispatcher.succeeded(self._request, self._result)

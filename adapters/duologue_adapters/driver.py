@@ -140,7 +140,10 @@ class DriverPeer(Peer, Receiver):
                 unlend(running)
         if isinstance(outcome, bytes):
             return outcome
-        raise outcome
+        try:
+            raise outcome
+        finally:
+            del outcome  # its traceback holds this frame
 
     async def send_raw(self, sid: int, payload: bytes, *, timeout: Timeout = DEFAULT) -> None:
         if type(payload) is not bytes:
@@ -165,7 +168,10 @@ class DriverPeer(Peer, Receiver):
             self._give_up(send)
             raise
         if error is not None:
-            raise error
+            try:
+                raise error
+            finally:
+                del error
 
     def events(self) -> AsyncIterator[PeerEvent]:
         observer = Observer(self._engine, self._limits.observer_queue)
@@ -265,14 +271,16 @@ class DriverPeer(Peer, Receiver):
                     self._permit_came = False
                     connection.permit_freed(self._now())
                 self._dispatch(connection.events())
+                if connection.needs_look:
+                    connection.look(self._now())
                 self._flush()
                 if not connection.has_events and not self._permit_came:
                     break
-        except BaseException:
+        except BaseException as exc:
             # The end of the process, out of a handler. What else has happened must still be told while it ends.
             self.is_driving = False
             self.touch()
-            raise
+            self._engine.raise_on(exc)
         finally:
             self.is_driving = False
         if connection.wants_read is not self._is_reading:
@@ -342,7 +350,8 @@ class DriverPeer(Peer, Receiver):
     def _switch_reading(self) -> None:
         self._is_reading = not self._is_reading
         if self._is_reading:
-            self._link.resume_reading()
+            # Not in the context of whoever let reading go on: the loop would keep it for as long as it reads.
+            self._engine.context.copy().run(self._link.resume_reading)
         else:
             self._link.pause_reading()
 

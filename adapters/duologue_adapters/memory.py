@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -30,7 +31,6 @@ class MemoryLink(Link):
         self._unsent = 0
         self._reads = False
         self._scheduled = False
-        self._writing_ended = False
         self._eof_arrived = False
         self._eof_told = False
         self._is_cut = False
@@ -67,7 +67,6 @@ class MemoryLink(Link):
         self._schedule()
 
     def end_writing(self) -> None:
-        self._writing_ended = True
         self._other._eof_arrived = True
         self._other._schedule()
 
@@ -141,6 +140,7 @@ class MemoryListener(Listener):
         self._links: deque[Link] = deque()
         self._waiter: Waiter | None = None
         self._is_closed = False
+        self._thread = threading.get_ident()
         self.url = f"mem://{name}"
 
     async def accept(self) -> Link:
@@ -152,7 +152,12 @@ class MemoryListener(Listener):
         return self._links.popleft()
 
     def open_link(self, engine: Engine) -> Link:
-        """The other end of a new link."""
+        """The other end of a new link. Raises `ConnectFailed` in another thread than that of the server's event loop."""
+        if threading.get_ident() != self._thread:
+            raise ConnectFailed(
+                self.url,
+                "it is served by another event loop: a pipe in memory can't leave its own, use tcp://",
+            )
         mine, theirs = MemoryLink.pair(self._engine, engine)
         mine.address = theirs.address = self.url
         self._links.append(mine)
@@ -184,7 +189,7 @@ class MemoryAdapter(Adapter):
     async def connect(self, url: str, settings: PeerSettings) -> AsyncGenerator[Peer, None]:
         check_options("mem", settings.options)
         name = _name_in(url)
-        async with engine_here(settings.limits) as engine:
+        async with engine_here() as engine:
             listener = _listeners.get(name)
             if listener is None:
                 known = sorted(_listeners) or "none"
@@ -196,7 +201,7 @@ class MemoryAdapter(Adapter):
     async def serve(self, url: str, settings: ServerSettings) -> AsyncGenerator[Server, None]:
         check_options("mem", settings.options)
         name = _name_in(url)
-        async with engine_here(settings.limits) as engine:
+        async with engine_here() as engine:
 
             async def listen() -> Listener:
                 if name in _listeners:
@@ -213,7 +218,7 @@ async def pair(
     one: PeerSettings, other: PeerSettings, *, capacity: int = CAPACITY
 ) -> AsyncGenerator[tuple[Peer, Peer], None]:
     """Two peers at the ends of one pipe of `capacity` bytes in each direction."""
-    async with engine_here(one.limits) as engine:
+    async with engine_here() as engine:
         one_link, other_link = MemoryLink.pair(engine, engine, capacity)
         async with (
             running_peer(engine, one_link, one) as one_peer,

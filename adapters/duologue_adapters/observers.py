@@ -9,10 +9,18 @@ from collections.abc import AsyncIterator
 
 from duologue import EventsMissed, FailureKind, PeerClosed, PeerEvent, RequestFailed
 from duologue_adapters.ports import Engine, Waiter
+from duologue_adapters.waiting import tell_all, wait_among
 
 logger = logging.getLogger("duologue")
 
-_LOGGED = frozenset({FailureKind.HANDLER_FAILED, FailureKind.SERIALIZE, FailureKind.FRAME_TOO_LARGE})
+_LOGGED = frozenset(
+    {
+        FailureKind.HANDLER_FAILED,
+        FailureKind.NO_HANDLER,
+        FailureKind.SERIALIZE,
+        FailureKind.FRAME_TOO_LARGE,
+    }
+)
 
 
 class Observer(AsyncIterator[PeerEvent]):
@@ -23,7 +31,7 @@ class Observer(AsyncIterator[PeerEvent]):
         self._queue: deque[PeerEvent] = deque()
         self._limit = max(1, limit)
         self._missed = 0
-        self._waiter: Waiter | None = None
+        self._waiters: list[Waiter] = []
         self._ended = False
 
     def put(self, event: PeerEvent) -> None:
@@ -32,8 +40,7 @@ class Observer(AsyncIterator[PeerEvent]):
             self._queue.popleft()
             self._missed += 1
         self._queue.append(event)
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        tell_all(self._waiters)
 
     def __aiter__(self) -> Observer:
         return self
@@ -42,16 +49,14 @@ class Observer(AsyncIterator[PeerEvent]):
         while not self._queue:
             if self._ended:
                 raise StopAsyncIteration
-            self._waiter = self._engine.waiter()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
+            await wait_among(self._waiters, self._engine.waiter())
         if self._missed:
             missed, self._missed = self._missed, 0
             return EventsMissed(missed)
         event = self._queue.popleft()
-        self._ended = isinstance(event, PeerClosed)
+        if isinstance(event, PeerClosed):
+            self._ended = True
+            tell_all(self._waiters)  # more than one task may be reading
         return event
 
 
@@ -83,7 +88,9 @@ class Audience:
                 self._log_limit = LogLimit()
             text = f"{event.service or 'unknown service'} (0x{event.sid:016x}, call {event.cid}) failed: {event.kind.value}"
             self._log_limit.error(now, text, event.error)
-        self.tell(event)
+        if self._observers:
+            _drop_tracebacks(event.error)
+            self.tell(event)
 
 
 class LogLimit:
@@ -109,3 +116,14 @@ class LogLimit:
             self._suppressed += 1
         else:
             logger.error(text, exc_info=exc)
+
+
+def _drop_tracebacks(error: BaseException | None) -> None:
+    """The log has them. In the queue of an observer who does not read, each would keep the frames of a handler, and by
+    them the message, which may be a megabyte.
+    """
+    for _ in range(10):
+        if error is None:
+            return
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__

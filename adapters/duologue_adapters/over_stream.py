@@ -32,6 +32,6 @@ async def peer_over(
         wireformat = find_wireformat(wireformat)
     limits = limits if limits is not None else Limits()
     settings = PeerSettings(wireformat=wireformat, services=services, limits=limits, budget=budget, name=name)
-    engine = StreamsEngine(limits.calls + limits.lent)
+    engine = StreamsEngine()
     async with engine, running_peer(engine, engine.link(stream), settings) as peer:
         yield peer

@@ -94,6 +94,14 @@ class Engine(ABC):
         """
 
     @abstractmethod
+    def raise_on(self, exc: BaseException) -> None:
+        """The process, or the loop, is to end by this. Raise it from where the loop lets it through."""
+
+    @abstractmethod
+    def allow_threads(self, count: int) -> None:
+        """So many more threads may be needed at once; with a negative number, fewer."""
+
+    @abstractmethod
     async def run_in_thread(self, function: Callable[[], None], ended: Callable[[], None]) -> None:
         """Run a function in a worker thread. `ended` is called here when it has really ended there, which may be
         long after the one who waited for it was cancelled: a thread can't be.
@@ -173,7 +181,7 @@ class Link(ABC):
 
 
 class Layer(ABC):
-    """Stands between a link and what uses it, without I/O: TLS, WebSocket. `layers.LayeredLink` runs it."""
+    """Stands between a link and what uses it, without I/O: TLS, WebSocket. `LayeredLink` runs it."""
 
     @abstractmethod
     def receive_data(self, data: bytes | memoryview, now: float) -> list[bytes]:

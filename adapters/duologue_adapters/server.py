@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 
 from duologue import Peer, PeerSettings, Server, ServerSettings, ServiceMap
 from duologue_adapters.context import running_request
 from duologue_adapters.driver import DriverPeer
+from duologue_adapters.engines.endings import end_of_process_in
 from duologue_adapters.ports import Engine, Job, Link, Listener, Waiter
 from duologue_adapters.waiting import tell_all, wait_among
 
@@ -30,8 +31,18 @@ def start_peer(peer: DriverPeer, settings: PeerSettings) -> None:
     """Let a peer begin to read."""
     services = settings.services
     if services is not None and not isinstance(services, ServiceMap):
-        services = services(peer)
+        services = _made_services(services(peer))
     peer.start(services.router(settings.wireformat) if services is not None else None)
+
+
+def _made_services(made: object) -> ServiceMap | None:
+    if made is None or isinstance(made, ServiceMap):
+        return made
+    if isinstance(made, Coroutine):
+        made.close()
+    raise TypeError(
+        f"the function for services= returned {made!r}: it must be a `def` that returns Services or None"
+    )
 
 
 @asynccontextmanager
@@ -114,7 +125,9 @@ class DriverServer(Server):
             if inspect.isawaitable(result):
                 self._engine.start(self._greet(peer, result))
             start_peer(peer, self._settings)
-        except Exception:
+        except BaseException as exc:
+            if end_of_process_in(exc) is not None:
+                raise
             logger.exception("on_peer, or the function that makes services, failed: the connection is closed")
             peer.abort("this end could not serve it")
 
@@ -172,6 +185,10 @@ async def running_server(
     engine: Engine, listen: Callable[[], Awaitable[Listener]], settings: ServerSettings
 ) -> AsyncGenerator[Server, None]:
     """A server for the time of a block."""
+    if isinstance(settings.services, ServiceMap):
+        settings.services.router(
+            settings.wireformat
+        )  # what the wire format can't carry is refused now, not to each peer
     server = DriverServer(engine, await listen(), settings)
     server.start()
     try:

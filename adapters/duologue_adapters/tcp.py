@@ -32,7 +32,7 @@ class TcpAdapter(Adapter):
     async def connect(self, url: str, settings: PeerSettings) -> AsyncGenerator[Peer, None]:
         check_options("tcp", settings.options)
         host, port = host_and_port(url)
-        async with engine_here(settings.limits) as engine:
+        async with engine_here() as engine:
             seconds = settings.limits.handshake_timeout
             try:
                 with anyio.fail_after(seconds):
@@ -48,7 +48,7 @@ class TcpAdapter(Adapter):
     async def serve(self, url: str, settings: ServerSettings) -> AsyncGenerator[Server, None]:
         check_options("tcp", settings.options)
         host, port = host_and_port(url)
-        async with engine_here(settings.limits) as engine:
+        async with engine_here() as engine:
 
             async def listen() -> Listener:
                 try:

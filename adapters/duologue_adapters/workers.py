@@ -13,7 +13,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
-from contextvars import copy_context
+from contextvars import Context, copy_context
+from operator import is_
 from typing import TYPE_CHECKING
 
 from duologue.protocol.connection import Connection
@@ -30,6 +31,9 @@ FIRST_BATCH, LARGEST_BATCH = 16, 64
 
 Raised = Callable[[IncomingRequest, BaseException], None]
 """What is to be done when a handler has raised something. Raises what is more than its own failure."""
+
+MOST_ROUTES = 1000
+"""Handlers that are known to wait."""
 
 _ALONE = 0
 """In place of the number of a turn: of a worker that runs one request, and has no turn to lose."""
@@ -76,14 +80,19 @@ class Workers(ABC):
         peer, connection, now, raised = self._peer, self._connection, self._engine.now, self._raised
         respond, done = connection.respond, connection.done
         cancel_requests = self._engine.cancel_requests()
+        has_variables = len(self._engine.context) > 0
         left = batch = FIRST_BATCH
         while ready:
             request = ready.popleft()
+            if request.is_cancelled:
+                done(request, now())  # the connection was closed, maybe by a handler that ran before
+                peer.touch()
+                continue
             if turn:
                 self._current = request
             request.peer = peer
             current_request.set(request)
-            before = copy_context()
+            before = copy_context() if has_variables else None
             route = request.route
             assert route is not None
             context = RequestContext(peer, request) if route.wants_context else None
@@ -93,14 +102,14 @@ class Workers(ABC):
                 raised(request, exc)
             else:
                 if request.cid:
-                    respond(request, answer, now())
+                    respond(request, answer, now(), True)
                 else:
-                    done(request, now())
+                    done(request, now(), True)
             if self._turn != turn:
                 peer.touch()
                 return
             self._current = None
-            if copy_context() != before or cancel_requests():
+            if cancel_requests() or _has_changed(before):
                 peer.touch()
                 return
             left -= 1
@@ -173,9 +182,20 @@ class DeferredWorkers(Workers):
         if waiting is not None:
             waiting.handler = self._job
             if waiting.route is not None:
+                if len(self._waiting_routes) >= MOST_ROUTES:
+                    self._waiting_routes.clear()  # of handlers that came and went; the others will be seen again
                 self._waiting_routes.add(waiting.route)
         self._turn += 1
         self._current = self._job = None
         self.run_ready()
         if waiting is not None:
             self._peer.push()  # what was answered before it began to wait
+
+
+def _has_changed(before: Context | None) -> bool:
+    """Whether a handler has left something in the context. None: there was nothing in it but the request."""
+    if before is None:
+        return len(copy_context()) != 1
+    # By identity: two lists may be equal today, and objects may be equal to everything, or to nothing, or fail.
+    after = copy_context()
+    return len(after) != len(before) or not all(map(is_, after.values(), before.values()))

@@ -39,7 +39,7 @@ class PeerInfo:
         self.name = name
         """The name that was given to this connection here; empty if none was."""
         self.address = address
-        """The other end's address, as a URL where the transport has one."""
+        """The other end's address, as the transport writes it."""
         self.extra = dict(extra or {})
         """What else the transport knows: a TLS identity, credentials of a Unix socket."""
 

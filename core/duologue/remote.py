@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from duologue.errors import AnswerUnreadable, DecodeError, RegistrationError
+from duologue.errors import AnswerUnreadable, CallError, DecodeError, RegistrationError
 from duologue.messages import Message
 from duologue.peer import DEFAULT, Peer, Timeout
 
@@ -50,14 +50,17 @@ class Remote:
             sid, encode, decode = self._calls[type(message)]
         except KeyError:
             raise self._refusal(message) from None
-        answer = await self._call_raw(sid, encode(message), timeout=timeout)
+        try:
+            answer = await self._call_raw(sid, encode(message), timeout=timeout)
+        except CallError as exc:
+            exc.service = self._namespace.name_of(sid)
+            raise
         try:
             result: T = decode(answer)
         except DecodeError as exc:
-            name = self._namespace.name_of(sid)
-            raise AnswerUnreadable(
-                f"the answer of {name} does not decode to the declared type: {exc}"
-            ) from exc
+            error = AnswerUnreadable(f"the answer does not decode to the declared type: {exc}")
+            error.service = self._namespace.name_of(sid)
+            raise error from exc
         return result
 
     async def send(self, message: Message[Any], *, timeout: Timeout = DEFAULT) -> None:

@@ -186,7 +186,7 @@ async def over_layers(
     limits: Limits = Limits(),
 ) -> AsyncIterator[tuple[Peer, Peer]]:
     """Two peers at the ends of a pipe, with a stack of layers on each."""
-    async with engine_here(limits) as engine:
+    async with engine_here() as engine:
         one, other = MemoryLink.pair(engine, engine, capacity)
         settings = PeerSettings(wireformat=find_wireformat("msgpack"), services=services, limits=limits)
         async with (
@@ -218,7 +218,7 @@ class LayeredListener(Listener):
 @asynccontextmanager
 async def layered_server(services: Services | None, limits: Limits = Limits()) -> AsyncIterator[str]:
     """A TCP server whose connections have three layers; gives its URL."""
-    async with engine_here(limits) as engine:
+    async with engine_here() as engine:
 
         async def listen() -> Listener:
             return LayeredListener(engine, await engine.listen_tcp("127.0.0.1", 0))
@@ -234,7 +234,7 @@ async def layered_client(
 ) -> AsyncIterator[Peer]:
     """A client of it."""
     host, port = url.removeprefix("tcp://").split(":")
-    async with engine_here(limits) as engine:
+    async with engine_here() as engine:
         link = await engine.connect_tcp(host, int(port))
         link = layered(engine, link, Masked(1), Messages(started=engine.now()), Masked(2))
         settings = PeerSettings(wireformat=find_wireformat("json"), services=services, limits=limits)

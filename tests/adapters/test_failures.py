@@ -254,18 +254,24 @@ ENDS: list[tuple[str, Callable[[], BaseException]]] = [
 
 @pytest.mark.fault(59)
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.parametrize("inline", [False, True])
+@pytest.mark.parametrize("where", ["task", "in place", "thread"])
 @pytest.mark.parametrize(("name", "make"), ENDS, ids=[name for name, _ in ENDS])
-@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize("url", ["mem://end", "tcp://127.0.0.1:0"])
+@pytest.mark.parametrize("backend", ["asyncio", "uvloop", "trio"])
 def test_the_end_of_the_process(
-    backend: str, name: str, make: Callable[[], BaseException], inline: bool, caplog: pytest.LogCaptureFixture
+    backend: str,
+    url: str,
+    name: str,
+    make: Callable[[], BaseException],
+    where: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """`KeyboardInterrupt` and `SystemExit` in a handler are no failure of a call: they end the loop, as anywhere else."""
     services = Services(failing)
 
-    if inline:
+    if where != "task":
 
-        @services.handler(inline=True)
+        @services.handler(inline=where == "in place")
         def raise_inline(msg: Raise) -> None:
             raise make()
     else:
@@ -275,13 +281,17 @@ def test_the_end_of_the_process(
             raise make()
 
     async def main() -> None:
-        async with connected("mem://end", services) as (client, _):
+        async with connected(url, services) as (client, _):
             await client.remote(failing).call(Raise(how=""))
 
     caplog.set_level(logging.CRITICAL + 1)
     expected = SystemExit if name == "group" else type(make())
     with pytest.raises(BaseException) as caught:
-        anyio.run(main, backend=backend)
+        if backend == "uvloop":
+            pytest.importorskip("uvloop")
+            anyio.run(main, backend="asyncio", backend_options={"use_uvloop": True})
+        else:
+            anyio.run(main, backend=backend)
     error: BaseException = caught.value
     while isinstance(error, BaseExceptionGroup):
         part = error.subgroup(expected)

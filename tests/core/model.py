@@ -65,7 +65,6 @@ class Model:
         self.lane: list[Request] = []
         self.turn: Request | None = None
         self.running: list[Request] = []
-        self.slots_are_full = False
         self.dropped = self.late = self.strays = self.recent_strays = 0
         self.stray_began = 0.0
         self.calls_seen: Counter[int] = Counter()
@@ -104,14 +103,9 @@ class Model:
     def parking_is_full(self) -> bool:
         return len(self.parked) >= self.limits.parked or weight(self.parked) >= self.limits.parked_bytes
 
-    def note_slots(self) -> None:
-        """Full slots stay full until a quarter of them is free. To be called whenever they have changed."""
-        limits = self.limits
-        free, free_bytes = limits.sends - len(self.slots), limits.sends_bytes - weight(self.slots)
-        if free <= 0 or free_bytes <= 0:
-            self.slots_are_full = True
-        elif free >= max(1, limits.sends // 4) and free_bytes >= max(1, limits.sends_bytes // 4):
-            self.slots_are_full = False
+    @property
+    def slots_are_full(self) -> bool:
+        return len(self.slots) >= self.limits.sends or weight(self.slots) >= self.limits.sends_bytes
 
     @property
     def lane_is_full(self) -> bool:
@@ -190,7 +184,6 @@ class Model:
                 self.answer_failure(request, detail, now)
         self.running.remove(request)
         request.ended = True
-        self.note_slots()
         if self.turn is request:
             self.turn = None
         self.advance(now)
@@ -206,7 +199,6 @@ class Model:
         if lends and not request.cid and len(self.lent_slots) >= self.limits.lent:
             return False
         request.waits += 1
-        self.note_slots()
         if lends:
             self.advance(now)
         self.look_again(now)
@@ -217,7 +209,6 @@ class Model:
             if not request.waits:
                 raise ValueError
             request.waits -= 1
-            self.note_slots()
 
     def permit_freed(self, now: float) -> None:
         self.advance(now)
@@ -449,7 +440,6 @@ class Model:
         request.delivered = True
         request.permit = not request.cid or request.route.takes_permit
         self.running.append(request)
-        self.note_slots()
         self.events.append(
             ("call" if request.cid else "send", request, request.sid, request.cid, request.payload)
         )

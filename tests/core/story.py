@@ -149,7 +149,7 @@ class Story:
             self._end_request(end, request, "answer", 1)
 
     def _end_request(self, end: End, request: IncomingRequest, how: str, size: int) -> None:
-        model, real = request.handler, end.connection
+        model, real = request.peer, end.connection
         largest = real.limits.max_frame - HEADER
         answer = self._payload(500)[: largest + 1] if how == "too large" else self._payload(size)[:largest]
         if how == "fail":
@@ -184,13 +184,11 @@ class Story:
         if lend:
             said, expected = end.both(
                 lambda: end.connection.lend(request, self.now),
-                lambda: end.model.lend(request.handler, self.now),
+                lambda: end.model.lend(request.peer, self.now),
             )
             assert said is expected
         else:
-            end.both(
-                lambda: end.connection.unlend(request, self.now), lambda: end.model.unlend(request.handler)
-            )
+            end.both(lambda: end.connection.unlend(request, self.now), lambda: end.model.unlend(request.peer))
 
     def heed_free_permits(self, everyone: bool) -> None:
         """A driver looks later, and not inside of another connection's command."""
@@ -369,9 +367,9 @@ class Story:
         with pytest.raises(ValueError, match="has ended"):
             real.fail(ended, FailureKind.HANDLER_FAILED, now)
         # A handler that goes on after its end has nothing to lend any more.
-        said = end.both(lambda: real.lend(ended, now), lambda: end.model.lend(ended.handler, now))
+        said = end.both(lambda: real.lend(ended, now), lambda: end.model.lend(ended.peer, now))
         assert said == (True, True)
-        end.both(lambda: real.unlend(ended, now), lambda: end.model.unlend(ended.handler))
+        end.both(lambda: real.unlend(ended, now), lambda: end.model.unlend(ended.peer))
 
     # -- after each step --------------------------------------------------------------------------------
 

@@ -85,7 +85,7 @@ class End:
         observed = self.connection.events()
         for event, seen in zip(observed, expected, strict=False):
             if isinstance(event, IncomingRequest):
-                event.handler = seen[1]
+                event.peer = seen[1]
                 self.requests.append(event)
             self._note(event)
         assert [describe(event) for event in observed] == expected, self.name
@@ -258,9 +258,9 @@ def describe(event: Event) -> Seen:
     match event:
         case CallReceived() | SendReceived():
             name = "call" if isinstance(event, CallReceived) else "send"
-            return (name, event.handler, event.sid, event.cid, event.payload)
+            return (name, event.peer, event.sid, event.cid, event.payload)
         case RequestCancelled():
-            return ("cancelled", event.request.handler)
+            return ("cancelled", event.request.peer)
         case ResponseReceived():
             return ("answered", event.call.waiter, event.payload)
         case CallFailed():

@@ -144,23 +144,6 @@ def test_slots_are_counted_and_weighed(limits: dict[str, int], size: int) -> Non
     assert (budget.running, budget.bytes) == (0, 0)
 
 
-@pytest.mark.parametrize(("limits", "size"), [({"sends": 8}, 1), ({"sends_bytes": 80}, 10)])
-def test_full_slots_stay_full_until_a_quarter_is_free(limits: dict[str, int], size: int) -> None:
-    """Reading would else go on, and pause, for each message. What was never full has room for the last one."""
-    budget = slots(**limits)
-    for _ in range(7):
-        budget.start(size)
-        assert not budget.is_full
-    budget.start(size)
-    assert budget.is_full
-    budget.end(size)
-    assert budget.is_full
-    budget.end(size)
-    assert not budget.is_full
-    budget.start(size)
-    assert not budget.is_full
-
-
 def test_slots_that_are_free_do_not_open_a_full_lane() -> None:
     """Both bounds hold reading, each for itself."""
     budget = slots(sends=1)

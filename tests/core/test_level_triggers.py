@@ -6,6 +6,7 @@ import pytest
 from tests.core.harness import ORDERED, UNKNOWN, Solo, call_frame, names, requests, send_frame
 
 from duologue.protocol.errors import Overloaded
+from duologue.protocol.lifecycle import Phase
 from duologue.protocol.limits import Limits
 
 
@@ -60,3 +61,38 @@ def test_a_send_that_waits_for_room_makes_reading_go_on() -> None:
     assert solo.connection.buffered == 24
     assert solo.send() is not None, "no room: that is awaited"
     assert solo.connection.buffered == 0
+
+
+def test_many_ends_and_one_look() -> None:
+    """`more=True` puts off the look at what may go on, for who ends many requests at once; `look` makes up for it."""
+    solo = Solo(Limits(sends=2))
+    first, second = requests(solo.feed(3 * send_frame()))
+    assert not solo.connection.wants_read
+    assert solo.connection.needs_look
+    solo.connection.done(first, solo.now, more=True)
+    solo.connection.done(second, solo.now, more=True)
+    assert not solo.connection.wants_read
+    solo.connection.look(solo.now)
+    assert len(requests(solo.connection.events())) == 1
+    assert not solo.connection.needs_look
+
+
+def test_the_last_answer_of_a_grace_and_one_look() -> None:
+    """The same at the end: the phase moves on when somebody looks."""
+    solo = Solo()
+    request = solo.deliver(call_frame(1))
+    solo.connection.close("", 10.0, solo.now)
+    solo.connection.respond(request, b"", solo.now, more=True)
+    assert solo.connection.phase is Phase.GRACE
+    assert solo.connection.needs_look
+    solo.connection.look(solo.now)
+    assert solo.connection.phase is Phase.CLOSING
+
+
+def test_an_ended_request_holds_nothing() -> None:
+    """Whoever holds it for longer, such as a task that outlives its handler, holds no payload and no task by it."""
+    solo = Solo()
+    request = solo.deliver(call_frame(1, b"payload"))
+    request.handler = object()
+    solo.connection.respond(request, b"", solo.now)
+    assert (request.payload, request.handler) == (b"", None)

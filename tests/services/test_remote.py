@@ -81,7 +81,7 @@ async def test_an_answer_that_does_not_decode(loop_peer: Loop) -> None:
     peer = loop_peer(services)
     peer.tamper = lambda payload: b'"three"'
     with pytest.raises(
-        AnswerUnreadable, match="the answer of calc::Add does not decode to the declared type: "
+        AnswerUnreadable, match="calc::Add: the answer does not decode to the declared type: "
     ) as info:
         await peer.remote(calc).call(Add(1, 2))
     assert info.value.executed is Executed.YES

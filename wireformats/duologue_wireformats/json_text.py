@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from duologue.errors import DecodeError
+from duologue.errors import DecodeError, RegistrationError
 from duologue.plugins import hookimpl
 from duologue.wireformat import Codec
 from duologue_wireformats.json_scan import JsonScan, has_long_integer, without_strings
@@ -28,6 +28,11 @@ class Json(TypedWireFormat):
     has_nan = False
 
     def _value_codec(self, schema: Schema) -> Codec[Any]:
+        if schema.mixed_keys:
+            raise RegistrationError(
+                f"{schema.mixed_keys} has keys that may be integers or texts, and JSON has only texts: 1 and '1' would be "
+                "one key there; use one type of key, or another wire format"
+            )
         decoder = msgspec.json.Decoder(schema.type_)
         write, checks = msgspec.json.Encoder().encode, self._checks(schema)
         plain = PlainCodec[Any](

@@ -33,6 +33,8 @@ class Schema:
     has_integers: bool = False
     has_integer_keys: bool = False
     """It has a `dict` whose keys are integers. No other map may have such keys."""
+    mixed_keys: str = ""
+    """Where there is a `dict` whose keys may be integers or something else; empty if nowhere."""
     has_floats: bool = False
     has_instants: bool = False
     """It has a `datetime`, which msgspec's MessagePack writes as an extension type."""
@@ -123,6 +125,8 @@ class _Reader:
         _check_hashable(node, path, "the keys of a dict")
         if any(_is_integer(each) for each in _parts(node)):
             self._schema.has_integer_keys = True
+            if any(_is_other(each) for each in _parts(node)):
+                self._schema.mixed_keys = path
         self.read(node, f"{path}[...]")
 
 
@@ -139,6 +143,13 @@ def _is_integer(node: mi.Type) -> bool:
     if isinstance(node, mi.LiteralType):
         return any(isinstance(each, int) for each in node.values)
     return isinstance(node, mi.IntType)
+
+
+def _is_other(node: mi.Type) -> bool:
+    """Whether a value of the type may be something else than an integer."""
+    if isinstance(node, mi.LiteralType):
+        return any(not isinstance(each, int) for each in node.values)
+    return not _is_integer(node)  # the values of an enum are all of one kind
 
 
 def _members(node: mi.EnumType) -> Iterable[enum.Enum]:

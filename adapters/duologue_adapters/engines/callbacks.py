@@ -22,13 +22,13 @@ from duologue_adapters.ports import Engine, Job, Link, Listener, Timer
 class CallbacksEngine(Engine, AbstractAsyncContextManager[Engine]):
     """Runs one `connect` or `serve` on the running asyncio loop. Its tasks end with it."""
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self) -> None:
         self._loop = loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()  # the loop itself holds tasks only weakly
-        self._threads = Threads(threads, loop.call_soon_threadsafe)
+        self._threads = Threads(loop.call_soon_threadsafe)
         self.context = copy_context()
         self.now = time.monotonic
-        self.call_soon = loop.call_soon
+        self.call_soon = functools.partial(loop.call_soon, context=self.context)
         self.starts_at_once = sys.version_info >= (3, 12)
         self.cancel_requests = _cancel_requests
         self.waiter = functools.partial(asyncio.Future, loop=loop)
@@ -47,7 +47,7 @@ class CallbacksEngine(Engine, AbstractAsyncContextManager[Engine]):
 
     def call_at(self, when: float, callback: Callable[[], None]) -> Timer:
         # A loop has a clock of its own: uvloop's starts elsewhere, and stands still during a pass.
-        return self._loop.call_later(max(0.0, when - time.monotonic()), callback)
+        return self._loop.call_later(max(0.0, when - time.monotonic()), callback, context=self.context)
 
     if sys.version_info >= (3, 12):
 
@@ -70,6 +70,13 @@ class CallbacksEngine(Engine, AbstractAsyncContextManager[Engine]):
 
     def end_in(self, exc: BaseException) -> BaseException | None:
         return end_in(exc, asyncio.CancelledError)
+
+    def raise_on(self, exc: BaseException) -> None:
+        # uvloop lets nothing out of what it calls when bytes came, and cuts the connection.
+        self._loop.call_soon(_raise, exc)
+
+    def allow_threads(self, count: int) -> None:
+        self._threads.allow(count)
 
     async def run_in_thread(self, function: Callable[[], None], ended: Callable[[], None]) -> None:
         await self._threads.run(function, ended)
@@ -96,6 +103,10 @@ class CallbacksEngine(Engine, AbstractAsyncContextManager[Engine]):
     async def listen_tcp(self, host: str, port: int) -> Listener:
         infos = await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         return SocketListener(listening_socket(infos[0][0], infos[0][4]))
+
+
+def _raise(exc: BaseException) -> None:
+    raise exc
 
 
 def _cancel_requests() -> Callable[[], int]:

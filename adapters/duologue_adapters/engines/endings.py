@@ -21,10 +21,11 @@ def end_of_process_in(exc: BaseException) -> BaseException | None:
 
 
 def _first(exc: BaseException, kinds: Kinds) -> BaseException | None:
-    if isinstance(exc, kinds):
-        return exc
-    if isinstance(exc, BaseExceptionGroup):
-        for each in cast("BaseExceptionGroup[BaseException]", exc).exceptions:
-            if (found := _first(each, kinds)) is not None:
-                return found
+    rest = [exc]  # no recursion: groups may be nested deeper than Python can go
+    while rest:
+        each = rest.pop()
+        if isinstance(each, kinds):
+            return each
+        if isinstance(each, BaseExceptionGroup):
+            rest.extend(reversed(cast("BaseExceptionGroup[BaseException]", each).exceptions))
     return None

@@ -33,7 +33,7 @@ class StreamsEngine(Engine, AbstractAsyncContextManager[Engine]):
     block has been left. Timers and `call_soon` are one task, which sleeps until the next of them.
     """
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self) -> None:
         self.context = copy_context()
         self.now = anyio.current_time
         self.call_soon = self._call_soon
@@ -46,7 +46,7 @@ class StreamsEngine(Engine, AbstractAsyncContextManager[Engine]):
         self._clean_at = _SLACK
         self._wake = anyio.Event()
         self._cancelled = anyio.get_cancelled_exc_class()
-        self._threads = Threads(threads, _call_from_thread())
+        self._threads = Threads(_call_from_thread())
         self._outer: anyio.abc.TaskGroup
         self._group: anyio.abc.TaskGroup
 
@@ -123,6 +123,12 @@ class StreamsEngine(Engine, AbstractAsyncContextManager[Engine]):
 
     def end_in(self, exc: BaseException) -> BaseException | None:
         return end_in(exc, self._cancelled)
+
+    def raise_on(self, exc: BaseException) -> None:
+        raise exc
+
+    def allow_threads(self, count: int) -> None:
+        self._threads.allow(count)
 
     async def run_in_thread(self, function: Callable[[], None], ended: Callable[[], None]) -> None:
         await self._threads.run(function, ended)

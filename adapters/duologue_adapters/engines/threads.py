@@ -10,17 +10,27 @@ import anyio.to_thread
 
 
 class Threads:
-    """A limit of its own, so that waiting handlers never take the threads that others of the process need."""
+    """A limit of its own, so that waiting handlers never take the threads that others of the process need.
 
-    def __init__(self, limit: int, call_from_thread: Callable[[Callable[[], None]], object]) -> None:
-        self._limit = limit
+    Each peer whose handlers run in threads adds as many as it may have handlers at once: with fewer, one that waits
+    for a remote could keep out the very one that it waits for (docs/flow.md, F6).
+    """
+
+    def __init__(self, call_from_thread: Callable[[Callable[[], None]], object]) -> None:
+        self._allowed = 0
         self._call_from_thread = call_from_thread
         self._limiter: anyio.CapacityLimiter | None = None
+
+    def allow(self, count: int) -> None:
+        """So many more; with a negative number, fewer."""
+        self._allowed += count
+        if self._limiter is not None:
+            self._limiter.total_tokens = max(1, self._allowed)
 
     async def run(self, function: Callable[[], None], ended: Callable[[], None]) -> None:
         """Run it; it raises nothing. `ended` is called in the loop when the thread is through, whether or not anyone still waits."""
         if self._limiter is None:
-            self._limiter = anyio.CapacityLimiter(self._limit)
+            self._limiter = anyio.CapacityLimiter(max(1, self._allowed))
 
         def job() -> None:
             function()

@@ -21,9 +21,6 @@ class PermitWaiter(Protocol):
 
 _DEFAULTS = Limits()
 
-ROOM = 4
-"""Of full slots one in so many must be free again before reading goes on: it would else go on, and pause, for each message."""
-
 
 class CallBudget:
     """Permits for the calls of one connection, or of all connections that are given the same budget."""
@@ -41,6 +38,11 @@ class CallBudget:
     def limit(self) -> int:
         """Permits in all."""
         return self._limit
+
+    @property
+    def lent_limit(self) -> int:
+        """How many may be lent at once."""
+        return self._lent_limit
 
     @property
     def in_use(self) -> int:
@@ -110,22 +112,16 @@ class CallBudget:
 
 
 class SendBudget:
-    """Slots for one-way messages, counted and weighed. One per connection. Over it the connection stops reading.
-
-    Full slots stay full until one in `ROOM` is free.
-    """
+    """Slots for one-way messages, counted and weighed. One per connection. Over it the connection stops reading."""
 
     __slots__ = (
         "_bytes_limit",
-        "_bytes_low",
         "_lent_limit",
         "_limit",
-        "_low",
         "bytes",
         "is_full",
         "lent",
         "running",
-        "slots_are_full",
         "waiting",
         "waiting_bytes",
     )
@@ -133,8 +129,6 @@ class SendBudget:
     def __init__(self, limits: Limits) -> None:
         self._limit = limits.sends
         self._bytes_limit = limits.sends_bytes
-        self._low = limits.sends - max(1, limits.sends // ROOM)
-        self._bytes_low = limits.sends_bytes - max(1, limits.sends_bytes // ROOM)
         self._lent_limit = limits.lent
         self.running = 0
         """Handlers that run."""
@@ -146,10 +140,13 @@ class SendBudget:
         """Ordered messages that wait for their turn. They have a bound of their own, as large as that of the running."""
         self.waiting_bytes = 0
         """Bytes of those."""
-        self.slots_are_full = False
-        """Whether too many handlers run. They end by themselves: the ones that wait for a remote don't count."""
         self.is_full = False
         """Whether no further message may be taken in. An attribute, since it is looked at for each frame."""
+
+    @property
+    def slots_are_full(self) -> bool:
+        """Whether too many handlers run. They end by themselves: the ones that wait for a remote don't count."""
+        return self.running >= self._limit or self.bytes >= self._bytes_limit
 
     @property
     def lane_is_full(self) -> bool:
@@ -161,15 +158,14 @@ class SendBudget:
         self.running += 1
         self.bytes += size
         if self.running >= self._limit or self.bytes >= self._bytes_limit:
-            self.slots_are_full = self.is_full = True
+            self.is_full = True
 
     def end(self, size: int) -> None:
         """A handler has ended."""
         self.running -= 1
         self.bytes -= size
-        if self.slots_are_full and self.running <= self._low and self.bytes <= self._bytes_low:
-            self.slots_are_full = False
-            self.is_full = self.lane_is_full
+        if self.is_full:
+            self._look_again()
 
     def try_lend(self, size: int) -> bool:
         """A handler begins to wait for a remote. False if too many do."""

@@ -6,6 +6,7 @@ What to do with a `Connection`, whatever runs it:
 * Take `data_to_send()` only when the transport has taken all it was given before, and say so with `data_sent`.
 * Call `handle_timer` at `next_deadline()`, or earlier: being woken once too often does no harm.
 * Answer each request that is delivered exactly once.
+* Where many commands follow each other, `more=True` puts off what need not be looked at for each: then call `look`.
 
 Commands raise when you did something wrong, and leave everything as it was. Nothing that the remote sends raises.
 """
@@ -127,30 +128,40 @@ class Connection:
 
     # -- commands: requests of the remote's --------------------------------------------------
 
-    def respond(self, request: IncomingRequest, payload: bytes, now: float) -> None:
+    def respond(self, request: IncomingRequest, payload: bytes, now: float, more: bool = False) -> None:
         """The handler has ended with this answer. If it is too large, the remote gets an error in its place, at once."""
         self._incoming.respond(request, payload, now)
-        if self._reading.is_paused or not self._life.is_open:
-            self._request_ended(now)
+        if not more:
+            self.look(now)
 
     def fail(
         self, request: IncomingRequest, kind: FailureKind, now: float, error: BaseException | None = None
     ) -> None:
         """The handler has failed. `error` goes into the local event, and nowhere else."""
         self._incoming.fail(request, kind, now, error)
-        if self._reading.is_paused or not self._life.is_open:
-            self._request_ended(now)
+        self.look(now)
 
-    def done(self, request: IncomingRequest, now: float) -> None:
+    def done(self, request: IncomingRequest, now: float, more: bool = False) -> None:
         """The handler of a one-way message, or of a request that was cancelled, has ended."""
         if not request.is_delivered or request.is_ended:
             raise not_delivered(request)
         if request.cid and not request.is_cancelled:
             raise ValueError("a call needs an answer: end it with respond or fail")
-        incoming = self._incoming
-        incoming.release(request, now)
-        if (self._reading.is_paused and not incoming.slots_hold_reading) or not self._life.is_open:
-            self._request_ended(now)
+        self._incoming.release(request, now)
+        if not more:
+            self.look(now)
+
+    @property
+    def needs_look(self) -> bool:
+        """Whether there is anything that `look` might see."""
+        return self._reading.is_paused or not self._life.is_open
+
+    def look(self, now: float) -> None:
+        """Whether reading may go on, and whether this phase has come to its end: requests may have ended with `more`."""
+        if self._reading.is_paused:
+            self._read_on(now)
+        if not self._life.is_open:
+            self._settle(now)
 
     def lend(self, request: IncomingRequest, now: float) -> bool:
         """The request's handler begins to wait for a remote: others may use its permit. False: too many wait (F1)."""
@@ -367,12 +378,6 @@ class Connection:
             )
 
     # -- what follows from commands ------------------------------------------------------------------
-
-    def _request_ended(self, now: float) -> None:
-        if self._reading.is_paused:
-            self._read_on(now)
-        if not self._life.is_open:
-            self._settle(now)
 
     def _settle(self, now: float) -> None:
         if self._reading.is_paused:

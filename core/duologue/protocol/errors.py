@@ -63,7 +63,7 @@ class FailureKind(StrEnum):
     CANCELLED = "Cancelled"
     """The handler was cancelled since the connection ended."""
     DROPPED = "Dropped"
-    """A one-way message was let go: over the budget with `sends="drop"`, or since the connection ended."""
+    """A one-way message was let go: over the budget with `Limits(sends_policy="drop")`, or since the connection ended."""
 
 
 class DuologueError(Exception):
@@ -117,9 +117,12 @@ class CallError(DuologueError):
     def __init__(self, text: str, executed: Executed) -> None:
         super().__init__(text)
         self.executed = executed
+        self.service = ""
+        """The name of the service that was called, if it was called by `Remote.call`."""
 
     def __str__(self) -> str:
-        return f"{self.args[0]} (executed: {self.executed.value})"
+        service = f"{self.service}: " if self.service else ""
+        return f"{service}{self.args[0]} (executed: {self.executed.value})"
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self)!r})"
@@ -157,7 +160,7 @@ class Overloaded(CallError):
 
 
 class ConnectionClosed(CallError):
-    """This end has closed the connection, or is closing it. `reason` says who ended it first."""
+    """The connection is closed, or closing, so the call was not made, or ended by this end. `reason` says who ended it first."""
 
     def __init__(self, reason: CloseReason, executed: Executed = Executed.NO, detail: str = "") -> None:
         super().__init__(

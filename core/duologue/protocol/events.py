@@ -153,7 +153,7 @@ class RequestFailed:
         self.service = service
         """The name of the service, if it is known."""
         self.error = error
-        """The exception, if there is one. It stays on this side."""
+        """The exception, if there is one. It stays on this side. Its traceback is in the log, and only there."""
 
     def __repr__(self) -> str:
         return f"RequestFailed({self.kind.value}, {self.service or 'unknown'} 0x{self.sid:016x}, cid={self.cid}, error={self.error!r})"

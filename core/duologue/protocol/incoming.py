@@ -168,6 +168,10 @@ class Incoming:
         """The request has ended: give back what it holds. Nothing else gives anything back at the end of a request."""
         request.is_ended = True
         del self._running[request]
+        size = len(request.payload) + self._overhead
+        # Whoever holds the request for longer, a context or a task that outlives the handler, holds nothing else by it.
+        request.payload = b""
+        request.handler = None
         if request.permit:
             if request.cid:
                 if request.waits:
@@ -177,7 +181,7 @@ class Incoming:
             elif request.waits:
                 self.sends.end_lent()
             else:
-                self.sends.end(len(request.payload) + self._overhead)
+                self.sends.end(size)
         parking = self.parking
         if parking.turn is request:
             parking.turn = None
@@ -233,20 +237,16 @@ class Incoming:
             return turn.waits > 0
         return self._outbox.gated_since is not None
 
-    @property
-    def slots_hold_reading(self) -> bool:
-        """Whether reading must pause until handlers of one-way messages have ended, whatever else there is."""
-        return self.sends.slots_are_full and not self._drop_sends
-
     def holds_reading(self, is_awaited: bool) -> bool:
         """Whether reading must pause, whatever the calls do: there is no place for a further one-way message.
 
         A full lane is no reason if it waits for the remote while something of the remote's is awaited: what the
         lane waits for may be behind that message.
         """
-        if self._drop_sends or not self.sends.is_full:
+        sends = self.sends
+        if self._drop_sends or not sends.is_full:
             return False
-        return self.slots_hold_reading or not (is_awaited and self.lane_waits_for_remote)
+        return sends.slots_are_full or not (is_awaited and self.lane_waits_for_remote)
 
     def advance(self, now: float) -> None:
         """Start what can start. Called whenever a permit, the gate or the turn may have become free."""
