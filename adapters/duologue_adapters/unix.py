@@ -5,10 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import socket
-import struct
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
-from typing import Any, NamedTuple
+from contextlib import asynccontextmanager
+from typing import Any
 
 import anyio
 
@@ -22,29 +21,16 @@ from duologue import (
     ServerSettings,
     hookimpl,
 )
+from duologue_adapters.credentials import credentials_of
 from duologue_adapters.engines import engine_here
 from duologue_adapters.engines.listener import SocketListener
 from duologue_adapters.ports import Engine, Link, Listener
 from duologue_adapters.server import running_peer, running_server
-from duologue_adapters.socket_file import SocketFile, made_socket_file
+from duologue_adapters.socket_file import PRIVATE, SocketFile, made_socket_file
 from duologue_adapters.urls import check_options
 
-MODE = 0o600
 RETRY = 0.01
 """Seconds until the next try, when the server's queue is full. There is nothing that could be waited for."""
-
-_CREDENTIALS = struct.Struct("iII")
-
-
-class Credentials(NamedTuple):
-    """The process at the other end of a Unix socket, as the system knows it: it can't be made up.
-
-    For a server that is the process that has connected, for a client the one that began to listen.
-    """
-
-    pid: int
-    uid: int
-    gid: int
 
 
 class UnixAdapter(Adapter):
@@ -71,7 +57,7 @@ class UnixAdapter(Adapter):
     @asynccontextmanager
     async def serve(self, url: str, settings: ServerSettings) -> AsyncGenerator[Server, None]:
         check_options("unix", settings.options, ("mode",))
-        path, mode = _path_in(url), _checked_mode(settings.options.get("mode", MODE))
+        path, mode = _path_in(url), _checked_mode(settings.options.get("mode", PRIVATE))
         async with engine_here(settings.limits) as engine:
 
             async def listen() -> Listener:
@@ -80,8 +66,9 @@ class UnixAdapter(Adapter):
                     with anyio.fail_after(seconds):
                         return UnixListener(engine, await made_socket_file(path, mode))
                 except TimeoutError as exc:
-                    text = f"somebody has kept the directory of the file locked for {seconds:g} s"
-                    raise ConnectFailed(url, text) from exc
+                    raise ConnectFailed(
+                        url, f"somebody keeps its directory locked for {seconds:g} s"
+                    ) from exc
                 except OSError as exc:
                     raise ConnectFailed(url, f"can't listen there: {_reason(exc)}") from exc
 
@@ -120,14 +107,10 @@ async def _connected_socket(path: str) -> socket.socket:
 
 
 async def _link(engine: Engine, sock: socket.socket, url: str) -> Link:
-    extra: dict[str, Any] = {}
-    if hasattr(socket, "SO_PEERCRED"):
-        with suppress(OSError):
-            found = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-            extra["credentials"] = Credentials(*_CREDENTIALS.unpack(found))
+    credentials = credentials_of(sock)
     link = await engine.socket_link(sock)
     link.address = url
-    link.extra = extra
+    link.extra = {"credentials": credentials} if credentials is not None else {}
     return link
 
 

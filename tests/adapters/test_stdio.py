@@ -181,6 +181,28 @@ async def test_the_other_end_does_not_read(process: Process) -> None:
         assert not peer.is_open
 
 
+async def test_the_other_end_vanishes(process: Process) -> None:
+    """The other end is gone, and has not read what it was sent: the connection ends, as a socket or a pipe tells it."""
+    async with connect("stdio:", wireformat="json") as peer:
+        await peer.send_raw(4711, b"")
+        await until(lambda: State(peer).is_idle)
+        break_off(process)
+        reason = await peer.wait_closed()
+    assert reason is (CloseReason.TRANSPORT_FAILED if process.is_socket else CloseReason.CLOSED_BY_REMOTE)
+
+
+async def test_services_that_can_not_be_made(process: Process) -> None:
+    """What fails before the first byte ends the stream, too."""
+
+    def services(_: object) -> Any:
+        raise KeyError
+
+    with pytest.raises(KeyError):
+        async with connect("stdio:", services, wireformat="json"):
+            raise AssertionError
+    assert await process.read_to_end() == b""
+
+
 def written(peer: Any) -> int:
     """Bytes that wait for room in the pipe."""
     unsent: int = peer._link.unsent

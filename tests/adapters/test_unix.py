@@ -10,6 +10,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -124,6 +125,33 @@ async def test_who_may_connect(
                 if mode != 0o200:
                     assert await serves(f"unix://{path}")
     assert first[0] == 0o600, "as soon as it was bound"
+
+
+@pytest.mark.fault(74)
+async def test_a_system_without_modes_of_sockets(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the file does not take over the mode of the socket, the umask is set for a moment, and set back."""
+    monkeypatch.setattr(socket_file, "sys", SimpleNamespace(platform="another"))
+    with umask(0o022):
+        async with serve(f"unix://{path}", Tools().services, wireformat="json"):
+            assert mode_of(path) == 0o600
+            assert await serves(f"unix://{path}")
+        before = os.umask(0o022)
+    assert before == 0o022
+
+
+@pytest.mark.fault(74)
+async def test_a_mode_that_can_not_be_set(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the last step fails the file is removed again."""
+
+    def denied(*_: object) -> None:
+        raise PermissionError("not this one")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(socket_file.os, "chmod", denied)
+        with pytest.raises(ConnectFailed, match="not this one"):
+            async with serve(f"unix://{path}", wireformat="json", mode=0o666):
+                raise AssertionError
+    assert not path.exists()
 
 
 @pytest.mark.fault(74)
