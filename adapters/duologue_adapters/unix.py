@@ -97,10 +97,9 @@ async def _connected_socket(path: str) -> socket.socket:
         while True:
             try:
                 sock.connect(path)
+                return sock
             except BlockingIOError:  # the server's queue is full
                 await anyio.sleep(RETRY)
-            else:
-                return sock
     except BaseException:
         sock.close()
         raise
@@ -109,8 +108,7 @@ async def _connected_socket(path: str) -> socket.socket:
 async def _link(engine: Engine, sock: socket.socket, url: str) -> Link:
     credentials = credentials_of(sock)
     link = await engine.socket_link(sock)
-    link.address = url
-    link.extra = {"credentials": credentials} if credentials is not None else {}
+    link.address, link.extra = url, {} if credentials is None else {"credentials": credentials}
     return link
 
 
