@@ -6,16 +6,14 @@ given, and soon after a command. It decides nothing.
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import AsyncIterator
 from itertools import islice
-from typing import Any, assert_never, cast
+from typing import Any, assert_never
 
 from duologue import (
     DEFAULT,
     CallBudget,
     CloseReason,
-    FailureKind,
     Limits,
     Namespace,
     Peer,
@@ -46,13 +44,12 @@ from duologue.protocol.pending import OutgoingCall, OutgoingSend
 from duologue.protocol.routes import Route, Router
 from duologue_adapters.context import lend, running_request, unlend
 from duologue_adapters.dispatch import Dispatcher
-from duologue_adapters.observers import LogLimit, Observer
+from duologue_adapters.observers import Audience, Observer
 from duologue_adapters.ports import Engine, Link, Receiver, Timer, Waiter
+from duologue_adapters.waiting import deadline_of, resolve, tell_all, wait_among
 
 FLUSH_EVERY = 64
 """Events dispatched before what they have put into the outbox leaves: outgoing goes before incoming, and neither starves."""
-
-_LOGGED = frozenset({FailureKind.HANDLER_FAILED, FailureKind.SERIALIZE, FailureKind.FRAME_TOO_LARGE})
 
 
 class DriverPeer(Peer, Receiver):
@@ -96,8 +93,7 @@ class DriverPeer(Peer, Receiver):
         self._timer_at = 0.0
         self._closed: PeerClosed | None = None
         self._close_waiters: list[Waiter] = []
-        self._observers: weakref.WeakSet[Observer] | None = None
-        self._log_limit: LogLimit | None = None
+        self._audience = Audience()
         self.on_closed: list[Any] = []
 
     def __repr__(self) -> str:
@@ -124,7 +120,7 @@ class DriverPeer(Peer, Receiver):
         if type(payload) is not bytes:
             payload = _bytes_of(payload)
         now = self._now()
-        deadline = self._deadline(timeout, self._limits.call_timeout, now)
+        deadline = deadline_of(timeout, self._limits.call_timeout, now)
         running = running_request()
         if running is not None:
             lend(running)
@@ -150,9 +146,7 @@ class DriverPeer(Peer, Receiver):
         if type(payload) is not bytes:
             payload = _bytes_of(payload)
         now = self._now()
-        send = self._connection.send(
-            sid, payload, self._deadline(timeout, self._limits.send_timeout, now), now
-        )
+        send = self._connection.send(sid, payload, deadline_of(timeout, self._limits.send_timeout, now), now)
         if not self._is_scheduled:
             self.touch()
         if send is None:
@@ -178,9 +172,7 @@ class DriverPeer(Peer, Receiver):
         if self._closed is not None:
             observer.put(self._closed)
         else:
-            if self._observers is None:
-                self._observers = weakref.WeakSet()
-            self._observers.add(observer)
+            self._audience.add(observer)
         return observer
 
     async def close(self, reason: str = "", *, grace: float = 0.0) -> None:
@@ -319,17 +311,17 @@ class DriverPeer(Peer, Receiver):
             case CallReceived() | SendReceived() | ResponseReceived():
                 raise AssertionError(event)
             case CallFailed():
-                _resolve(event.call, event.error)
+                resolve(event.call, event.error)
             case SendAccepted():
-                _resolve(event.send, None)
+                resolve(event.send, None)
             case SendFailed():
-                _resolve(event.send, event.error)
+                resolve(event.send, event.error)
             case RequestCancelled():
                 self._dispatcher.cancel(event.request)
             case RequestFailed():
-                self._request_failed(event)
+                self._audience.tell_failure(event, self._now())
             case ErrorReported():
-                self._notify(event)
+                self._audience.tell(event)
             case WritingFinished():
                 self._link.end_writing()
             case PeerClosed():
@@ -374,35 +366,10 @@ class DriverPeer(Peer, Receiver):
 
     # -- the rest ---------------------------------------------------------------------------------------
 
-    def _deadline(self, timeout: Timeout, default: float | None, now: float) -> float | None:
-        if timeout is DEFAULT:
-            return None if default is None else now + default
-        seconds = cast("float | None", timeout)
-        if seconds is None:
-            return None
-        if not seconds >= 0:
-            raise ValueError(
-                f"a timeout of {seconds!r}: give seconds, 0 for not waiting, or None for waiting for ever"
-            )
-        return now + seconds
-
     def _give_up(self, item: OutgoingCall | OutgoingSend | None) -> None:
         if item is not None:
             self._connection.cancel(item, self._now())
             self.touch()
-
-    def _request_failed(self, event: RequestFailed) -> None:
-        if event.kind in _LOGGED:
-            if self._log_limit is None:
-                self._log_limit = LogLimit()
-            text = f"{event.service or 'unknown service'} (0x{event.sid:016x}, call {event.cid}) failed: {event.kind.value}"
-            self._log_limit.error(self._now(), text, event.error)
-        self._notify(event)
-
-    def _notify(self, event: PeerEvent) -> None:
-        if self._observers is not None:
-            for observer in list(self._observers):
-                observer.put(event)
 
     def _ended(self, event: PeerClosed) -> None:
         self._closed = event
@@ -410,35 +377,11 @@ class DriverPeer(Peer, Receiver):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._notify(event)
-        self._observers = None
-        for waiter in self._close_waiters:
-            _tell(waiter, None)
-        self._close_waiters.clear()
+        self._audience.tell(event)
+        tell_all(self._close_waiters)
         for callback in self.on_closed:
             callback(self)
         self.on_closed.clear()
-
-
-async def wait_among(waiters: list[Waiter], waiter: Waiter) -> None:
-    """Wait together with others, and be none of them any more if the wait is cancelled."""
-    waiters.append(waiter)
-    try:
-        await waiter
-    finally:
-        if waiter in waiters:
-            waiters.remove(waiter)
-
-
-def _resolve(item: OutgoingCall | OutgoingSend, outcome: Any) -> None:
-    """Tell the one who waits. The core may know the item for a while yet, which must not keep its outcome alive."""
-    waiter, item.waiter = item.waiter, None
-    _tell(waiter, outcome)
-
-
-def _tell(waiter: Waiter | None, result: Any) -> None:
-    if waiter is not None and not waiter.done():
-        waiter.set_result(result)
 
 
 def _no_services(sid: int) -> Route | None:

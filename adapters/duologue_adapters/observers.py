@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+import weakref
 from collections import deque
 from collections.abc import AsyncIterator
 
-from duologue import EventsMissed, PeerClosed, PeerEvent
+from duologue import EventsMissed, FailureKind, PeerClosed, PeerEvent, RequestFailed
 from duologue_adapters.ports import Engine, Waiter
 
 logger = logging.getLogger("duologue")
+
+_LOGGED = frozenset({FailureKind.HANDLER_FAILED, FailureKind.SERIALIZE, FailureKind.FRAME_TOO_LARGE})
 
 
 class Observer(AsyncIterator[PeerEvent]):
@@ -50,6 +53,37 @@ class Observer(AsyncIterator[PeerEvent]):
         event = self._queue.popleft()
         self._ended = isinstance(event, PeerClosed)
         return event
+
+
+class Audience:
+    """All who watch one peer, and the log, which always does: nobody has to observe to find a bug."""
+
+    __slots__ = ("_log_limit", "_observers")
+
+    def __init__(self) -> None:
+        # Made when they are needed: most connections need neither.
+        self._observers: weakref.WeakSet[Observer] | None = None
+        self._log_limit: LogLimit | None = None
+
+    def add(self, observer: Observer) -> None:
+        """One more. It is forgotten when nobody holds it."""
+        if self._observers is None:
+            self._observers = weakref.WeakSet()
+        self._observers.add(observer)
+
+    def tell(self, event: PeerEvent) -> None:
+        """Show it to all."""
+        for observer in list(self._observers or ()):
+            observer.put(event)
+
+    def tell_failure(self, event: RequestFailed, now: float) -> None:
+        """Show it to all, and log it if it is a mistake at this end."""
+        if event.kind in _LOGGED:
+            if self._log_limit is None:
+                self._log_limit = LogLimit()
+            text = f"{event.service or 'unknown service'} (0x{event.sid:016x}, call {event.cid}) failed: {event.kind.value}"
+            self._log_limit.error(now, text, event.error)
+        self.tell(event)
 
 
 class LogLimit:

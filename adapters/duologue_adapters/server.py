@@ -9,8 +9,9 @@ from contextlib import asynccontextmanager
 
 from duologue import Peer, PeerSettings, Server, ServerSettings, ServiceMap
 from duologue_adapters.context import running_request
-from duologue_adapters.driver import DriverPeer, wait_among
+from duologue_adapters.driver import DriverPeer
 from duologue_adapters.ports import Engine, Job, Link, Listener, Waiter
+from duologue_adapters.waiting import tell_all, wait_among
 
 logger = logging.getLogger("duologue")
 
@@ -163,9 +164,7 @@ class DriverServer(Server):
     def _settle(self) -> None:
         if self._is_closing and not self._peers and self._accepting is None and not self._is_closed:
             self._is_closed = True
-            for waiter in self._waiters:
-                if not waiter.done():
-                    waiter.set_result(None)
+            tell_all(self._waiters)
 
 
 @asynccontextmanager

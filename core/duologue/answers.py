@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import functools
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any, cast
@@ -29,6 +30,19 @@ _NATIVE_NODES = (
     *(mi.BytesType, mi.ByteArrayType, mi.UUIDType, mi.DecimalType),
     *(mi.DateTimeType, mi.DateType, mi.TimeType, mi.TimeDeltaType),
 )
+
+
+def checks_of(answer: Any) -> tuple[frozenset[type], Callable[[Any], Any]]:
+    """`classes_of` and `converter` of a type, which are slow to make: state per connection asks for them with each."""
+    try:
+        return _checks_of(answer)
+    except TypeError:  # a type with annotations that can't be hashed
+        return classes_of(answer), converter(answer)
+
+
+@functools.lru_cache(maxsize=1024)
+def _checks_of(answer: Any) -> tuple[frozenset[type], Callable[[Any], Any]]:
+    return classes_of(answer), converter(answer)
 
 
 def classes_of(answer: Any) -> frozenset[type]:

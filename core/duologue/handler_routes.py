@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from duologue.annotations import text_of
-from duologue.answers import classes_of, converter
+from duologue.answers import checks_of
 from duologue.errors import DecodeError, EncodeError, FailureKind
 from duologue.handlers import Handler
 from duologue.namespace import Codecs
@@ -141,7 +141,7 @@ class FunctionWithContextRoute(FunctionRoute):
 
 def answer_encoder(handler: Handler, encode: Callable[[Any], bytes]) -> Callable[[Any], bytes]:
     """Encodes what the handler returns, if it is of the declared type. Raises `RequestFault`."""
-    classes, convert = classes_of(handler.answer), converter(handler.answer)
+    classes, convert = checks_of(handler.answer)
 
     def encode_answer(result: Any) -> bytes:
         if type(result) not in classes:

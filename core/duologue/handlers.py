@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 import inspect
+import weakref
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import FunctionType, MethodType
 from typing import Any, cast, get_args, get_origin
 
@@ -28,6 +29,9 @@ from duologue.protocol.routes import Mode
 Function = Callable[..., Any]
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+_methods: weakref.WeakKeyDictionary[FunctionType, dict[object, Handler]] = weakref.WeakKeyDictionary()
+"""What was read of methods. State per connection means an object per connection, all with the same methods."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,26 @@ def read_handler(
     Without `message` its annotations decide, so it must have them. With it the type checkers have seen both
     already: annotations may be missing, as with a lambda, but must not say something else.
     """
+    if not isinstance(function, MethodType) or not isinstance(function.__func__, FunctionType):
+        return _read(function, message, known, ordered=ordered, inline=inline)
+    read = _methods.setdefault(function.__func__, {})
+    key = (message, tuple(known), ordered, inline)
+    if key not in read:
+        # Unbound, since what is kept must not keep the object.
+        read[key] = replace(
+            _read(function, message, known, ordered=ordered, inline=inline), function=function.__func__
+        )
+    return replace(read[key], function=function)
+
+
+def _read(
+    function: Function,
+    message: MessageType | None,
+    known: Collection[MessageType],
+    *,
+    ordered: bool,
+    inline: bool,
+) -> Handler:
     if message is not None and not is_message_class(message):
         raise RegistrationError(f"{message!r} is not a message class: write services.handler(Add, function)")
     reader = _Reader(function, known)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import datetime
-from typing import Any, NamedTuple, TypedDict
+from typing import Annotated, Any, NamedTuple, TypedDict
 
 import msgspec
 import pytest
 
 from duologue import EncodeError, Message
-from duologue.answers import classes_of, converter
+from duologue.answers import checks_of, classes_of, converter
 
 
 class Point(Message[None]):
@@ -99,3 +99,11 @@ def test_types_that_only_a_wire_format_knows_are_told_by_their_class() -> None:
     with pytest.raises(EncodeError, match="Expected Cat or Dog"):
         converter(Cat | Dog)("Rex")
     assert converter(list[Cat | Dog])([dog]) == [dog], "nothing is known about it, so it is left to the codec"
+
+
+def test_what_is_made_of_a_type_is_made_once() -> None:
+    """State per connection registers the same handlers again and again, so what costs is kept; where it can be."""
+    assert checks_of(list[int]) is checks_of(list[int])
+    classes, convert = checks_of(Annotated[list[int], {"a note": "that can't be hashed"}])
+    assert classes == classes_of(list[int])
+    assert convert((1, 2)) == [1, 2]

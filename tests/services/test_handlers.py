@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import gc
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any
 from unittest.mock import Mock
@@ -466,3 +468,30 @@ def test_the_record_is_read_only() -> None:
     assert isinstance(found, Handler)
     with pytest.raises(AttributeError):
         found.ordered = True  # type: ignore[misc]
+
+
+class Counter:
+    """State of one connection."""
+
+    def __init__(self, start: int) -> None:
+        self.count = start
+
+    async def add(self, msg: Add) -> int:
+        self.count += msg.a
+        return self.count
+
+
+async def test_methods_are_read_once_and_stay_those_of_their_objects() -> None:
+    """What is known of a method is the same for all objects; the object is not, and is not kept alive by it."""
+    counters = [Counter(0), Counter(100)]
+    handlers = [read_handler(each.add, None, [Add], ordered=False, inline=False) for each in counters]
+    assert [await each.function(Add(a=1, b=0)) for each in handlers] == [1, 101]
+    assert handlers[0].name == handlers[1].name
+    ordered = read_handler(counters[0].add, Add, [Add], ordered=True, inline=False)
+    assert (handlers[0].ordered, ordered.ordered) == (False, True)
+    with pytest.raises(RegistrationError, match="leave out inline=True"):
+        read_handler(counters[0].add, None, [], ordered=False, inline=True)
+    gone = weakref.ref(counters[1])
+    del counters, handlers, ordered
+    gc.collect()
+    assert gone() is None
