@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextvars import Context
+from types import MappingProxyType
 from typing import Any, Protocol
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class Timer(Protocol):
@@ -123,6 +127,20 @@ class Engine(ABC):
     async def listen_tcp(self, host: str, port: int) -> Listener:
         """Listen on a TCP port; 0 picks one. Raises `OSError`."""
 
+    @abstractmethod
+    async def socket_link(self, sock: socket.socket) -> Link:
+        """A link over a stream socket that is connected. The socket is the link's from now on, and closed if this raises.
+
+        Raises `ConnectionAbortedError` if the other end has gone again.
+        """
+
+    @abstractmethod
+    def pipe_link(self, reader: int, writer: int) -> Link:
+        """A link that reads from one descriptor and writes to another: pipes, or one socket twice. Both are the link's from now on.
+
+        They don't block while they are, and are then set back, since other processes may share them.
+        """
+
 
 class Receiver(ABC):
     """What a link calls back: the driver, or the layer above the link."""
@@ -149,6 +167,9 @@ class Link(ABC):
 
     address: str = ""
     """The other end, for people."""
+
+    extra: Mapping[str, Any] = _NOTHING
+    """What else is known about the other end, for `PeerInfo.extra`."""
 
     @abstractmethod
     def start(self, receiver: Receiver) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any
+from contextlib import AbstractAsyncContextManager
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
-from duologue import ConnectFailed
+from duologue import ConnectFailed, Server
 
 
 def host_and_port(url: str) -> tuple[str, int]:
@@ -31,3 +32,18 @@ def check_options(scheme: str, options: Mapping[str, Any], known: Collection[str
     if unknown:
         what = f"it takes {', '.join(sorted(known))}" if known else "it takes none"
         raise TypeError(f"the {scheme} adapter does not know the option {', '.join(unknown)}: {what}")
+
+
+class NotServed(AbstractAsyncContextManager[Server]):
+    """What `serve` gives where there is but one connection. Entering raises `ConnectFailed`."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    async def __aenter__(self) -> NoReturn:
+        raise ConnectFailed(
+            self._url, "it is one connection, which can't be served: use connect, which takes services, too"
+        )
+
+    async def __aexit__(self, *_: object) -> None:
+        """Nothing was entered."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gc
+import os
 import socket
 import struct
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any, cast
 
 import anyio
@@ -29,6 +31,7 @@ from duologue import (
 )
 from duologue_adapters.driver import DriverPeer
 
+ROOT = Path(__file__).resolve().parents[2]
 RESPONSE_SID = 2**64 - 1
 QUICK = Limits(discard_timeout=0.05)
 """For connections whose other end is bytes by hand, and does not hang up when it is told goodbye."""
@@ -317,6 +320,26 @@ async def raw_server(
 
         host, port = listener.getsockname()
         yield f"tcp://{host}:{port}", accept
+
+
+def environment() -> dict[str, str]:
+    """For another process: it finds the tests, too, and is not counted into their coverage, as it may be killed."""
+    found = {key: value for key, value in os.environ.items() if not key.startswith("COV")}
+    found["PYTHONPATH"] = os.pathsep.join([str(ROOT), found.get("PYTHONPATH", "")])
+    return found
+
+
+def children_now() -> set[int]:
+    """The processes that this one has started and not waited for: zombies, too."""
+    found: set[int] = set()
+    for each in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = each.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue  # it has ended meanwhile
+        if int(fields[1]) == os.getpid():
+            found.add(int(each.parent.name))
+    return found
 
 
 def threads_now() -> set[threading.Thread]:

@@ -39,10 +39,16 @@ def anyio_backend(request: pytest.FixtureRequest) -> Any:
     return request.param
 
 
-@pytest.fixture(params=["tcp", "mem"])
-def url(request: pytest.FixtureRequest) -> str:
-    """Where to serve: over real sockets, and over a pipe in memory."""
-    return "tcp://127.0.0.1:0" if request.param == "tcp" else f"mem://test-{next(_names)}"
+@pytest.fixture(params=["tcp", "unix", "mem"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where to serve: over real sockets of two kinds, and over a pipe in memory."""
+    match request.param:
+        case "tcp":
+            return "tcp://127.0.0.1:0"
+        case "unix":
+            return f"unix://{tmp_path}/socket"
+        case _:
+            return f"mem://test-{next(_names)}"
 
 
 @pytest.fixture(params=["cbor", "msgpack", "json"])

@@ -19,7 +19,8 @@ class _Counting(Tools):
 async def main() -> None:
     tools = _Counting()
     limits = Limits(calls=2000, parked=2000)
-    async with serve("tcp://127.0.0.1:0", tools.services, wireformat="msgpack", limits=limits) as server:
+    url = sys.argv[2] if len(sys.argv) > 2 else "tcp://127.0.0.1:0"
+    async with serve(url, tools.services, wireformat="msgpack", limits=limits) as server:
         print(server.url, flush=True)
         await server.wait_closed()
 

@@ -131,7 +131,7 @@ async def test_connecting_when_cancelled_already(url: str) -> None:
                     await peer.wait_closed()
             with anyio.fail_after(5), anyio.CancelScope() as scope:
                 scope.cancel()
-                address = "mem://cancelled" if url.startswith("mem") else url
+                address = url if url.startswith("tcp") else f"{url}-cancelled"
                 async with serve(address, wireformat="json") as other:
                     await other.wait_closed()
         await until(lambda: not tuple(server.peers))

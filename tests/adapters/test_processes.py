@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from time import perf_counter
 
 import anyio
 import pytest
-from tests.adapters.common import Add, Hold, State, Tools, tools, until
+from tests.adapters.common import ROOT, Add, Hold, State, Tools, environment, tools, until
 
 from duologue import CallBudget, CallError, CloseReason, Executed, connect, serve
 
-ROOT = Path(__file__).resolve().parents[2]
 OWED, CALLERS = 1024, 9000
 """Calls that can be out, and callers: 8,192 of them could wait for room."""
 
@@ -34,13 +31,11 @@ def server_process(anyio_backend: tuple[str, object]) -> Iterator[tuple[subproce
 @contextmanager
 def running(module: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """Another process, which ends with the block."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("COV")}
-    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), environment.get("PYTHONPATH", "")])
     process = subprocess.Popen(
         [sys.executable, "-m", module, *arguments],
         stdout=subprocess.PIPE,
         text=True,
-        env=environment,
+        env=environment(),
         cwd=ROOT,
     )
     assert process.stdout is not None

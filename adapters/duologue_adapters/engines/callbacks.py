@@ -14,7 +14,9 @@ from types import TracebackType
 from typing import Any
 
 from duologue_adapters.engines.endings import end_in
-from duologue_adapters.engines.sockets import SocketLink, SocketListener, listening_socket
+from duologue_adapters.engines.listener import SocketListener, listening_socket, url_of
+from duologue_adapters.engines.pipes import PipeLink
+from duologue_adapters.engines.sockets import SocketLink
 from duologue_adapters.engines.threads import Threads
 from duologue_adapters.ports import Engine, Job, Link, Listener, Timer
 
@@ -102,7 +104,20 @@ class CallbacksEngine(Engine, AbstractAsyncContextManager[Engine]):
 
     async def listen_tcp(self, host: str, port: int) -> Listener:
         infos = await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        return SocketListener(listening_socket(infos[0][0], infos[0][4]))
+        sock = listening_socket(infos[0][0], infos[0][4])
+        return SocketListener(self, sock, url_of(sock))
+
+    async def socket_link(self, sock: socket.socket) -> Link:
+        try:
+            sock.setblocking(False)
+            _, link = await self._loop.connect_accepted_socket(SocketLink, sock)
+        except BaseException:
+            sock.close()
+            raise
+        return link
+
+    def pipe_link(self, reader: int, writer: int) -> Link:
+        return PipeLink(self._loop, reader, writer)
 
 
 def _raise(exc: BaseException) -> None:

@@ -8,7 +8,7 @@ import weakref
 from contextlib import suppress
 from typing import Any, cast
 
-from duologue_adapters.ports import Link, Listener, Receiver
+from duologue_adapters.ports import Link, Receiver
 
 BUFFER_SIZE = 256 * 1024
 COPY_LIMIT = 64 * 1024
@@ -163,69 +163,6 @@ class SocketLink(asyncio.BufferedProtocol, Link):
         self._lost = "" if exc is None else f"{type(exc).__name__}: {exc}"
         if self._receiver is not None:
             self._receiver.connection_lost(self._lost)
-
-
-class SocketListener(Listener):
-    """A listening socket. Links are accepted one by one when asked, so that accepting can pause."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self._socket = sock
-        self.url = url_of(sock)
-
-    async def accept(self) -> Link:
-        # Not by `loop.sock_accept`: cancelled in the moment in which a connection comes, that loses the socket.
-        loop = asyncio.get_running_loop()
-        while (sock := self._accept_now()) is None:
-            await self._readable(loop)
-        try:
-            sock.setblocking(False)
-            _, link = await loop.connect_accepted_socket(SocketLink, sock)
-        except BaseException:
-            sock.close()
-            raise
-        return link
-
-    def _accept_now(self) -> socket.socket | None:
-        try:
-            return self._socket.accept()[0]
-        except (BlockingIOError, ConnectionAbortedError):
-            return None
-
-    async def _readable(self, loop: asyncio.AbstractEventLoop) -> None:
-        readable = loop.create_future()
-        loop.add_reader(self._socket, _wake, readable)
-        try:
-            await readable
-        finally:
-            loop.remove_reader(self._socket)
-
-    def close(self) -> None:
-        self._socket.close()
-
-
-def _wake(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
-
-
-def listening_socket(family: int, address: Any) -> socket.socket:
-    """A socket that listens. Raises `OSError`."""
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.setblocking(False)
-        sock.bind(address)
-        sock.listen(1024)
-    except BaseException:
-        sock.close()
-        raise
-    return sock
-
-
-def url_of(sock: socket.socket) -> str:
-    """Where a socket listens, as a URL."""
-    host, port = sock.getsockname()[:2]
-    return f"tcp://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def tune(sock: socket.socket) -> None:

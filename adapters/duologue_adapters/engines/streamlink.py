@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING
 
 import anyio
 import anyio.abc
 
-from duologue_adapters.engines.sockets import name_of, tune, url_of
-from duologue_adapters.ports import Link, Listener, Receiver
-
-if TYPE_CHECKING:
-    from duologue_adapters.engines.streams import StreamsEngine
+from duologue_adapters.ports import Link, Receiver
 
 READ_SIZE = 64 * 1024
 WRITE_SIZE = 64 * 1024
@@ -154,33 +148,3 @@ class StreamLink(Link):
             pass  # TLS of some kinds can't: the other end learns it when the stream is closed
         except Exception as exc:
             self._break(receiver, exc)
-
-
-class StreamListener(Listener):
-    """Listening sockets on anyio: the same ones as on asyncio, waited for in anyio's way."""
-
-    def __init__(self, engine: StreamsEngine, sock: socket.socket) -> None:
-        self._engine = engine
-        self._socket = sock
-        self.url = url_of(sock)
-
-    async def accept(self) -> Link:
-        while True:
-            await anyio.wait_readable(self._socket)
-            try:
-                sock, peer = self._socket.accept()
-            except (BlockingIOError, ConnectionAbortedError):
-                continue  # another process that listens here was faster, or the other end has gone again
-            tune(sock)
-            try:
-                stream = await anyio.abc.SocketStream.from_socket(sock)
-            except ValueError:  # so it says that the other end has gone again
-                sock.close()
-            except BaseException:
-                sock.close()
-                raise
-            else:
-                return self._engine.link(stream, name_of(peer))
-
-    def close(self) -> None:
-        self._socket.close()

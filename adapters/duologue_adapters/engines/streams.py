@@ -17,8 +17,10 @@ import anyio.abc
 import anyio.lowlevel
 
 from duologue_adapters.engines.endings import end_in, end_of_process_in
-from duologue_adapters.engines.sockets import listening_socket, name_of, tune
-from duologue_adapters.engines.streamlink import StreamLink, StreamListener
+from duologue_adapters.engines.listener import SocketListener, listening_socket, url_of
+from duologue_adapters.engines.pipes import PipeStream
+from duologue_adapters.engines.sockets import name_of, tune
+from duologue_adapters.engines.streamlink import StreamLink
 from duologue_adapters.engines.threads import Threads
 from duologue_adapters.ports import Engine, Job, Link, Listener, Timer
 
@@ -141,14 +143,34 @@ class StreamsEngine(Engine, AbstractAsyncContextManager[Engine]):
             await wait()
 
     async def connect_tcp(self, host: str, port: int) -> Link:
-        stream = await anyio.connect_tcp(host, port)
-        tune(stream.extra(anyio.abc.SocketAttribute.raw_socket))
-        # The address of one that is gone already can't be had. Reading will tell that it is.
-        return self.link(stream, name_of(stream.extra(anyio.abc.SocketAttribute.remote_address, "")))
+        return self._over_socket(await anyio.connect_tcp(host, port))
 
     async def listen_tcp(self, host: str, port: int) -> Listener:
         infos = await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        return StreamListener(self, listening_socket(infos[0][0], infos[0][4]))
+        sock = listening_socket(infos[0][0], infos[0][4])
+        return SocketListener(self, sock, url_of(sock))
+
+    async def socket_link(self, sock: socket.socket) -> Link:
+        kind = anyio.abc.UNIXSocketStream if sock.family == socket.AF_UNIX else anyio.abc.SocketStream
+        try:
+            await (
+                anyio.lowlevel.checkpoint()
+            )  # whoever accepts many of them must not keep others from running
+            return self._over_socket(await kind.from_socket(sock))
+        except ValueError as exc:  # so it says that the other end has gone again
+            sock.close()
+            raise ConnectionAbortedError(str(exc)) from exc
+        except BaseException:
+            sock.close()
+            raise
+
+    def pipe_link(self, reader: int, writer: int) -> Link:
+        return self.link(PipeStream(reader, writer))
+
+    def _over_socket(self, stream: anyio.abc.SocketStream) -> Link:
+        tune(stream.extra(anyio.abc.SocketAttribute.raw_socket))
+        # The address of one that is gone already can't be had. Reading will tell that it is.
+        return self.link(stream, name_of(stream.extra(anyio.abc.SocketAttribute.remote_address, "")))
 
     def link(self, stream: anyio.abc.AnyByteStream, address: str = "") -> Link:
         """A link over a stream that is open."""

@@ -1,0 +1,72 @@
+"""Another program, over its standard input and output: `exec:command arguments`."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+from duologue import Adapter, ConnectFailed, Peer, PeerSettings, Server, ServerSettings, hookimpl
+from duologue_adapters.child import Child
+from duologue_adapters.engines import engine_here
+from duologue_adapters.server import running_peer
+from duologue_adapters.urls import NotServed, check_options
+
+
+class ExecAdapter(Adapter):
+    """Starts a command, without a shell. Its error output is ours.
+
+    Options: `argv=`, the command as a list, after `exec:` alone; `env=` and `cwd=` as with `subprocess`.
+    `peer.info.extra` has its `pid`, and its `exit_status` as soon as that is known: after the block for sure.
+    """
+
+    schemes = ("exec",)
+
+    @asynccontextmanager
+    async def connect(self, url: str, settings: PeerSettings) -> AsyncGenerator[Peer, None]:
+        options, limits = settings.options, settings.limits
+        check_options("exec", options, ("argv", "cwd", "env"))
+        argv = _argv(url, options.get("argv"))
+        async with engine_here() as engine:
+            try:
+                child = Child(argv, options.get("env"), options.get("cwd"))
+            except (OSError, ValueError) as exc:  # the latter for a zero byte
+                raise ConnectFailed(url, f"{argv[0]!r} can't be started: {exc}") from exc
+            patience = 0.0
+            try:
+                link = engine.pipe_link(child.output, child.input)
+                link.address, link.extra = f"exec:{shlex.join(argv)}", child.extra
+                async with running_peer(engine, link, settings) as peer:
+                    child.extra = peer.info.extra
+                    engine.start(child.watch(link))
+                    yield peer
+                patience = limits.close_timeout
+            finally:
+                await engine.finish(lambda: child.end(patience))
+
+    def serve(self, url: str, settings: ServerSettings) -> AbstractAsyncContextManager[Server]:
+        return NotServed(url)
+
+
+def _argv(url: str, argv: Any) -> Sequence[str]:
+    command = url.partition(":")[2]
+    if argv is None:
+        try:
+            argv = shlex.split(command)
+        except ValueError as exc:
+            raise ConnectFailed(url, f"{exc}: quote as in a shell, or give the list argv=[...]") from exc
+    elif command:
+        raise TypeError("the command is given twice: either in the URL, or by argv= after 'exec:' alone")
+    if isinstance(argv, str | bytes):
+        raise TypeError(f"argv={argv!r}: give a list, such as argv=['python', 'child.py']")
+    if not argv:
+        raise ConnectFailed(url, "there is no command: write exec:command arguments, or give argv=[...]")
+    words: Sequence[str] = list(argv)
+    return words
+
+
+@hookimpl
+def duologue_adapter() -> Adapter:
+    """The plug-in."""
+    return ExecAdapter()

@@ -1,0 +1,149 @@
+"""Unix sockets: `unix:///path`."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+
+from duologue import (
+    Adapter,
+    ConnectFailed,
+    HandshakeTimeout,
+    Peer,
+    PeerSettings,
+    Server,
+    ServerSettings,
+    hookimpl,
+)
+from duologue_adapters.credentials import credentials_of
+from duologue_adapters.engines import engine_here
+from duologue_adapters.engines.listener import SocketListener
+from duologue_adapters.ports import Engine, Link, Listener
+from duologue_adapters.server import running_peer, running_server
+from duologue_adapters.socket_file import PRIVATE, SocketFile, made_socket_file
+from duologue_adapters.urls import check_options
+
+RETRY = 0.01
+"""Seconds until the next try, when the server's queue is full. There is nothing that could be waited for."""
+
+
+class UnixAdapter(Adapter):
+    """Unix sockets, for processes of one machine. `serve` takes `mode=`, the permissions of the socket's file."""
+
+    schemes = ("unix",)
+
+    @asynccontextmanager
+    async def connect(self, url: str, settings: PeerSettings) -> AsyncGenerator[Peer, None]:
+        check_options("unix", settings.options)
+        path = _path_in(url)
+        async with engine_here() as engine:
+            seconds = settings.limits.handshake_timeout
+            try:
+                with anyio.fail_after(seconds):
+                    link = await _link(engine, await _connected_socket(path), url)
+            except TimeoutError as exc:
+                raise HandshakeTimeout(url, seconds) from exc
+            except OSError as exc:
+                raise ConnectFailed(url, _reason(exc)) from exc
+            async with running_peer(engine, link, settings) as peer:
+                yield peer
+
+    @asynccontextmanager
+    async def serve(self, url: str, settings: ServerSettings) -> AsyncGenerator[Server, None]:
+        check_options("unix", settings.options, ("mode",))
+        path, mode = _path_in(url), _checked_mode(settings.options.get("mode", PRIVATE))
+        async with engine_here() as engine:
+
+            async def listen() -> Listener:
+                seconds = settings.limits.handshake_timeout
+                try:
+                    with anyio.fail_after(seconds):
+                        return UnixListener(engine, await made_socket_file(path, mode))
+                except TimeoutError as exc:
+                    raise ConnectFailed(
+                        url, f"somebody keeps its directory locked for {seconds:g} s"
+                    ) from exc
+                except OSError as exc:
+                    raise ConnectFailed(url, f"can't listen there: {_reason(exc)}") from exc
+
+            async with running_server(engine, listen, settings) as server:
+                yield server
+
+
+class UnixListener(SocketListener):
+    """A listening socket, and its file."""
+
+    def __init__(self, engine: Engine, file: SocketFile) -> None:
+        super().__init__(engine, file.socket, f"unix://{file.path}")
+        self._file = file
+
+    async def _link(self, sock: socket.socket) -> Link:
+        return await _link(self._engine, sock, self.url)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+async def _connected_socket(path: str) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX)
+    try:
+        sock.setblocking(False)
+        while True:
+            try:
+                sock.connect(path)
+                return sock
+            except BlockingIOError:  # the server's queue is full
+                await anyio.sleep(RETRY)
+    except BaseException:
+        sock.close()
+        raise
+
+
+async def _link(engine: Engine, sock: socket.socket, url: str) -> Link:
+    credentials = credentials_of(sock)
+    link = await engine.socket_link(sock)
+    link.address, link.extra = url, {} if credentials is None else {"credentials": credentials}
+    return link
+
+
+def _path_in(url: str) -> str:
+    # As it is, without %-escapes: f"unix://{path}" is right for every path. Abstract names are not offered, since
+    # they have no permissions: any user of the machine can connect.
+    path = url.partition("://")[2]
+    if not os.path.isabs(path) or "\0" in path:
+        raise ConnectFailed(url, "write unix:///path, with the whole path of the socket's file")
+    return path
+
+
+def _checked_mode(mode: Any) -> int:
+    if not isinstance(mode, int):
+        raise TypeError(f"mode={mode!r}: give permissions, such as 0o660")
+    if not 0 <= mode <= 0o777:
+        raise ValueError(f"mode={mode!r} is {mode:#o}, and no permissions: give them in octal, such as 0o660")
+    return mode
+
+
+def _reason(exc: OSError) -> str:
+    if exc.errno is None and "too long" in str(exc):
+        return f"{exc}: the system allows about 100 bytes, so choose a shorter one"
+    match exc.errno:
+        case errno.ENOENT:
+            return f"there is no such file or directory ({exc})"
+        case errno.ECONNREFUSED:
+            return f"nobody listens there ({exc})"
+        case errno.EACCES | errno.EPERM:
+            return f"no permission for the file, or for a directory in its path ({exc})"
+        case _:
+            return str(exc)
+
+
+@hookimpl
+def duologue_adapter() -> Adapter:
+    """The plug-in."""
+    return UnixAdapter()
