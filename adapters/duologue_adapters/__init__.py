@@ -2,6 +2,7 @@
 
 from duologue_adapters.layered import LayeredLink
 from duologue_adapters.memory import pair
+from duologue_adapters.opening import LayeredListener, LayerFactory, connecting, open_layers
 from duologue_adapters.over_stream import peer_over
 from duologue_adapters.ports import Engine, Layer, LayerError, Link, Listener, Receiver
 
@@ -9,10 +10,14 @@ __all__ = [
     "Engine",
     "Layer",
     "LayerError",
+    "LayerFactory",
     "LayeredLink",
+    "LayeredListener",
     "Link",
     "Listener",
     "Receiver",
+    "connecting",
+    "open_layers",
     "pair",
     "peer_over",
 ]

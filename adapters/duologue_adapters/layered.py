@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from duologue_adapters.ports import Engine, Job, Layer, LayerError, Link, Receiver, Timer
+from duologue_adapters.handshakes import Handshake
+from duologue_adapters.ports import Engine, Job, Layer, LayerError, Link, Receiver, Timer, Waiter
 
 LAST_WORDS = 1.0
 """Seconds in which the last that a layer has to say, a goodbye or what is wrong, can leave before the link is cut."""
@@ -17,6 +18,8 @@ class LayeredLink(Link, Receiver):
         self._below = below
         self._layer = layer
         self._above: Receiver
+        self._handshake: Handshake | None = None
+        """Stands for the one above, from `open` to `start`."""
         self._waiting: list[bytes] = []
         """Bytes from above that came before the handshake was done."""
         self._held = 0
@@ -32,6 +35,10 @@ class LayeredLink(Link, Receiver):
         self._eof_received = False
         self._is_lost = False
         """The one above was told so, and is not called any more."""
+        self._failure: LayerError | None = None
+        self._is_cut = False
+        """The link below is gone."""
+        self._cut_waiter: Waiter | None = None
         self._lingers = False
         """For the one above it is over, and the layer's last words are on their way: then the link is cut here."""
         self._lingering: Job | None = None
@@ -40,10 +47,29 @@ class LayeredLink(Link, Receiver):
 
     # -- a link, for what is above ------------------------------------------------------------------
 
+    async def open(self) -> None:
+        """Begin, and wait until the layer's handshake is done. Only then `start`, which may be left out else.
+
+        Until then reading is paused. Raises `LayerError` if it came to nothing, and then the link is gone. If this is
+        cancelled, it must be aborted.
+        """
+        self._handshake = handshake = Handshake(self._engine.waiter())
+        self._begin(handshake)
+        await handshake.done
+        if not handshake.is_open:
+            await self._wait_until_cut()
+            raise self._failure or LayerError(handshake.lost)
+        self.extra = {**self._below.extra, **self._layer.extra}
+
     def start(self, receiver: Receiver) -> None:
+        handshake, self._handshake = self._handshake, None
+        if handshake is None:
+            self._begin(receiver)
+            return
         self._above = receiver
-        self._below.start(self)
-        self._settle()
+        if not self._is_lost:
+            self._below.resume_reading()  # first, since what came early may make the receiver pause
+        handshake.pass_on(receiver)
 
     def write(self, buffers: list[bytes]) -> bool:
         if self._is_lost:
@@ -112,6 +138,9 @@ class LayeredLink(Link, Receiver):
         if self._lingering is not None:
             self._lingering.cancel()
         self._lose(detail)
+        self._is_cut = True
+        if self._cut_waiter is not None and not self._cut_waiter.done():
+            self._cut_waiter.set_result(None)
 
     def all_written(self) -> None:
         self._is_writing = False
@@ -127,6 +156,18 @@ class LayeredLink(Link, Receiver):
     def _has_unwritten(self) -> bool:
         return self._is_writing or bool(self._waiting)
 
+    def _begin(self, receiver: Receiver) -> None:
+        self._above = receiver
+        self._below.start(self)
+        self._settle()
+
+    async def _wait_until_cut(self) -> None:
+        """The handshake has failed. What the layer has to say about it still leaves, if there is anything."""
+        if not self._is_cut:
+            self._cut_waiter = self._engine.waiter()
+            self.abort()  # which leaves last words alone
+            await self._cut_waiter
+
     def _pass_to_layer(self, buffers: list[bytes]) -> None:
         self._held += sum(map(len, buffers))
         self._layer.send_data(buffers, self._engine.now())
@@ -137,6 +178,8 @@ class LayeredLink(Link, Receiver):
             return
         layer = self._layer
         if layer.is_open:
+            if self._handshake is not None and self._handshake.end():
+                self._below.pause_reading()
             if self._waiting:
                 waiting, self._waiting = self._waiting, []
                 self._pass_to_layer(waiting)
@@ -176,6 +219,7 @@ class LayeredLink(Link, Receiver):
         What the layer has to say about it still leaves; what comes in meanwhile is dropped. To cut the link at once could
         destroy it on its way.
         """
+        self._failure = error
         self._linger(str(error))
 
     def _linger(self, detail: str) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextvars import Context
+from types import MappingProxyType
 from typing import Any, Protocol
 
 
@@ -48,9 +49,20 @@ class Listener(ABC):
     url: str
     """Where it really listens."""
 
+    has_handshake = False
+    """Whether a link that was accepted needs `open` before it is used."""
+
     @abstractmethod
     async def accept(self) -> Link:
         """The next link. Raises `OSError` if it can't be had for want of something, which may pass."""
+
+    async def open(self, link: Link) -> Link:
+        """Do the handshake on a link that was accepted, and give what is to be used from then on.
+
+        The server runs this for many links at once, cuts the link when `Limits.handshake_timeout` is over, and cancels this.
+        Raises `LayerError`.
+        """
+        return link
 
     @abstractmethod
     def close(self) -> None:
@@ -142,6 +154,9 @@ class Link(ABC):
     address: str = ""
     """The other end, for people."""
 
+    extra: Mapping[str, Any] = MappingProxyType({})
+    """What else is known of the other end, for `PeerInfo.extra`."""
+
     @abstractmethod
     def start(self, receiver: Receiver) -> None:
         """Begin to read, and call back."""
@@ -173,7 +188,10 @@ class Link(ABC):
 
 
 class Layer(ABC):
-    """Stands between a link and what uses it, without I/O: TLS, WebSocket. `layers.LayeredLink` runs it."""
+    """Stands between a link and what uses it, without I/O: TLS, WebSocket. `LayeredLink` runs it."""
+
+    extra: Mapping[str, Any] = MappingProxyType({})
+    """What the handshake has told of the other end, for `PeerInfo.extra`; looked at once, when it `is_open`."""
 
     @abstractmethod
     def receive_data(self, data: bytes | memoryview, now: float) -> list[bytes]:
