@@ -22,7 +22,7 @@ class Handshake(Receiver):
         """Why it has not."""
         self._is_lost = False
         self._early: list[bytes] = []
-        self._eof = False
+        self._eof: str | None = None
 
     def end(self) -> bool:
         """The handshake is done. False if that was known."""
@@ -36,16 +36,16 @@ class Handshake(Receiver):
         """Here is who was waited for."""
         for piece in self._early:
             receiver.data_received(piece)
-        if self._eof:
-            receiver.eof_received()
+        if self._eof is not None:
+            receiver.eof_received(self._eof)
         if self._is_lost:
             receiver.connection_lost(self.lost)
 
     def data_received(self, data: bytes | memoryview) -> None:
         self._early.append(bytes(data))
 
-    def eof_received(self) -> None:
-        self._eof = True
+    def eof_received(self, cut_short: str = "") -> None:
+        self._eof = cut_short
         if not self.is_open:
             self._fail("the other end hung up during the handshake")
 

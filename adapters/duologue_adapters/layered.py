@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from duologue_adapters.handshakes import Handshake
-from duologue_adapters.ports import Engine, Job, Layer, LayerError, Link, Receiver, Timer, Waiter
+from duologue_adapters.ports import CutShort, Engine, Job, Layer, LayerError, Link, Receiver, Timer, Waiter
 
 LAST_WORDS = 1.0
 """Seconds in which the last that a layer has to say, a goodbye or what is wrong, can leave before the link is cut."""
@@ -38,7 +38,7 @@ class LayeredLink(Link, Receiver):
         self._failure: LayerError | None = None
         self._is_cut = False
         """The link below is gone."""
-        self._cut_waiter: Waiter | None = None
+        self._change_waiter: Waiter | None = None
         self._lingers = False
         """For the one above it is over, and the layer's last words are on their way: then the link is cut here."""
         self._lingering: Job | None = None
@@ -57,7 +57,9 @@ class LayeredLink(Link, Receiver):
         self._begin(handshake)
         await handshake.done
         if not handshake.is_open:
-            await self._wait_until_cut()
+            self.abort()  # which leaves alone what the layer has to say about it
+            while not self._is_cut:
+                await self._change()
             raise self._failure or LayerError(handshake.lost)
         self.extra = {**self._below.extra, **self._layer.extra}
 
@@ -104,6 +106,11 @@ class LayeredLink(Link, Receiver):
         else:
             self._below.abort()
 
+    async def wait_said(self) -> None:
+        while self._lingers and self._is_writing and not self._is_cut:
+            await self._change()
+        await self._below.wait_said()
+
     # -- a receiver, for the link below ----------------------------------------------------------------
 
     def data_received(self, data: bytes | memoryview) -> None:
@@ -119,7 +126,7 @@ class LayeredLink(Link, Receiver):
             self._above.data_received(piece)
         self._tell_end()
 
-    def eof_received(self) -> None:
+    def eof_received(self, cut_short: str = "") -> None:
         self._eof_received = True
         if self._lingers and not self._is_writing:
             self._below.abort()
@@ -127,11 +134,13 @@ class LayeredLink(Link, Receiver):
             return
         try:
             self._layer.receive_eof(self._engine.now())
+        except CutShort as exc:
+            cut_short = str(exc)
         except LayerError as exc:
             self._fail(exc)
             return
         self._settle()
-        self._tell_end(really=True)
+        self._tell_end(cut_short, really=True)
 
     def connection_lost(self, detail: str) -> None:
         self._cancel_timer()
@@ -139,13 +148,13 @@ class LayeredLink(Link, Receiver):
             self._lingering.cancel()
         self._lose(detail)
         self._is_cut = True
-        if self._cut_waiter is not None and not self._cut_waiter.done():
-            self._cut_waiter.set_result(None)
+        self._changed()
 
     def all_written(self) -> None:
         self._is_writing = False
         if self._lingers:
             self._say_last_words()
+            self._changed()
             return
         self._settle()
         self._tell_written()
@@ -160,13 +169,6 @@ class LayeredLink(Link, Receiver):
         self._above = receiver
         self._below.start(self)
         self._settle()
-
-    async def _wait_until_cut(self) -> None:
-        """The handshake has failed. What the layer has to say about it still leaves, if there is anything."""
-        if not self._is_cut:
-            self._cut_waiter = self._engine.waiter()
-            self.abort()  # which leaves last words alone
-            await self._cut_waiter
 
     def _pass_to_layer(self, buffers: list[bytes]) -> None:
         self._held += sum(map(len, buffers))
@@ -202,10 +204,10 @@ class LayeredLink(Link, Receiver):
             self._owes_written = False
             self._above.all_written()
 
-    def _tell_end(self, *, really: bool = False) -> None:
+    def _tell_end(self, cut_short: str = "", *, really: bool = False) -> None:
         if (really or self._layer.is_ended) and not self._eof_told and not self._is_lost:
             self._eof_told = True
-            self._above.eof_received()
+            self._above.eof_received(cut_short)
 
     def _lose(self, detail: str) -> None:
         if not self._is_lost:
@@ -242,6 +244,15 @@ class LayeredLink(Link, Receiver):
             self._below.end_writing()
             if self._eof_received:
                 self._below.abort()
+
+    async def _change(self) -> None:
+        """Wait until something may be over."""
+        self._change_waiter = self._engine.waiter()
+        await self._change_waiter
+
+    def _changed(self) -> None:
+        if self._change_waiter is not None and not self._change_waiter.done():
+            self._change_waiter.set_result(None)
 
     # -- time -------------------------------------------------------------------------------------------
 

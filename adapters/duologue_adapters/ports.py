@@ -136,8 +136,8 @@ class Receiver(ABC):
         """Bytes came. A view is valid only until this returns."""
 
     @abstractmethod
-    def eof_received(self) -> None:
-        """The other end has ended its half."""
+    def eof_received(self, cut_short: str = "") -> None:
+        """The other end has ended its half. `cut_short` says in words why that is no clean end; empty if it is one."""
 
     @abstractmethod
     def connection_lost(self, detail: str) -> None:
@@ -186,6 +186,10 @@ class Link(ABC):
     def abort(self) -> None:
         """Cut it, at once, whatever is unsent. `connection_lost` follows."""
 
+    async def wait_said(self) -> None:
+        """After `abort`: wait until a layer's last words have left. Most links have none. One may wait, for a second at most."""
+        return
+
 
 class Layer(ABC):
     """Stands between a link and what uses it, without I/O: TLS, WebSocket. `LayeredLink` runs it."""
@@ -199,7 +203,7 @@ class Layer(ABC):
 
     @abstractmethod
     def receive_eof(self, now: float) -> None:
-        """The link's stream has ended. Raises `LayerError` if that cuts the layer's own stream."""
+        """The link's stream has ended. Raises `CutShort` if that cuts the layer's own stream, or `LayerError` if it must not be."""
 
     @abstractmethod
     def send_data(self, buffers: list[bytes], now: float) -> None:
@@ -233,4 +237,8 @@ class Layer(ABC):
 
 
 class LayerError(Exception):
-    """The other end broke a layer's rules; the text says which."""
+    """The other end broke a layer's rules; the text says which. The link is lost for what is above."""
+
+
+class CutShort(LayerError):
+    """The stream ended without the layer's goodbye. That is an end of the stream for what is above, but no clean one."""

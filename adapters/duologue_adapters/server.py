@@ -46,6 +46,8 @@ async def running_peer(engine: Engine, link: Link, settings: PeerSettings) -> As
         peer.abort("left by an exception")
         raise
     await engine.finish(peer.close)
+    # The engine ends with the block. A layer's goodbye that has not left by then would be missed at the other end.
+    await engine.finish(link.wait_said)
 
 
 class DriverServer(Server):
