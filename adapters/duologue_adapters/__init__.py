@@ -4,9 +4,10 @@ from duologue_adapters.layered import LayeredLink
 from duologue_adapters.memory import pair
 from duologue_adapters.opening import LayeredListener, LayerFactory, connecting, open_layers
 from duologue_adapters.over_stream import peer_over
-from duologue_adapters.ports import Engine, Layer, LayerError, Link, Listener, Receiver
+from duologue_adapters.ports import CutShort, Engine, Layer, LayerError, Link, Listener, Receiver
 
 __all__ = [
+    "CutShort",
     "Engine",
     "Layer",
     "LayerError",

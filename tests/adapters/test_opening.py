@@ -120,6 +120,7 @@ async def test_a_server_that_breaks_the_handshake() -> None:
             remote = await accept()
             await remote.send(b"GOOD EVENING".translate(MASK))
             received.append((await remote.read_to_end()).translate(MASK))
+            remote.socket.close()
 
         group.start_soon(server)
         with pytest.raises(ConnectFailed, match="it does not greet") as caught:
