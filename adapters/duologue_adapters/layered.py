@@ -89,10 +89,14 @@ class LayeredLink(Link, Receiver):
         return self._below.unsent + self._held + sum(map(len, self._waiting))
 
     def pause_reading(self) -> None:
+        self._layer.reading_paused(self._engine.now())
         self._below.pause_reading()
 
     def resume_reading(self) -> None:
+        self._layer.reading_resumed(self._engine.now())
         self._below.resume_reading()
+        if not self._is_lost:
+            self._set_timer()
 
     def end_writing(self) -> None:
         self._eof_asked = True

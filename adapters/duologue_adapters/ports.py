@@ -227,6 +227,12 @@ class Layer(ABC):
     def is_ended(self) -> bool:
         """Whether the other end has said goodbye in the layer's way."""
 
+    def reading_paused(self, now: float) -> None:  # noqa: B027 - most layers don't mind
+        """Nothing comes from the link for now, since whoever is above has enough: silence means nothing, until further notice."""
+
+    def reading_resumed(self, now: float) -> None:  # noqa: B027 - the same
+        """The link is read again."""
+
     @abstractmethod
     def next_deadline(self) -> float | None:
         """When to call `handle_timer`; None for never."""

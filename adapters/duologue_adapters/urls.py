@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 from duologue import ConnectFailed
+
+_IN_PATHS = "/%:@!$&'()*+,;=-._~"
+"""What may stand in a path as it is, besides letters and digits."""
 
 
 def host_and_port(url: str) -> tuple[str, int]:
@@ -23,6 +26,27 @@ def host_and_port(url: str) -> tuple[str, int]:
     if parts.path not in ("", "/") or parts.query or parts.fragment or parts.username:
         raise ConnectFailed(url, "only a host and a port mean anything here: write scheme://host:port")
     return host, port
+
+
+def host_port_and_path(url: str, usual_port: int) -> tuple[str, int, str]:
+    """The host, the port, and the path with its query of `scheme://host:port/path`; the path is empty if there is none.
+
+    All are in the letters that a request is written in. Raises `ConnectFailed` if that is not what the URL is.
+    """
+    write = "write scheme://host:port/path"
+    try:
+        parts: SplitResult = urlsplit(url)
+        host, port = parts.hostname, parts.port
+        host = host and (host if host.isascii() else host.encode("idna").decode())
+    except ValueError as exc:  # UnicodeError is one
+        raise ConnectFailed(url, f"{exc}; {write}") from exc
+    if not host:
+        raise ConnectFailed(url, f"the host is missing: {write}")
+    if parts.fragment or parts.username is not None:
+        raise ConnectFailed(url, f"only host, port, path and query mean anything here: {write}")
+    path = quote(parts.path, safe=_IN_PATHS)
+    query = f"?{quote(parts.query, safe=_IN_PATHS + '?')}" if parts.query else ""
+    return host, usual_port if port is None else port, (path or "/" if query else path) + query
 
 
 def check_options(scheme: str, options: Mapping[str, Any], known: Collection[str] = ()) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from abc import abstractmethod
+from collections.abc import Callable
 
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
@@ -149,7 +150,7 @@ class WebSocketLayer(Layer):
             if len(message[-1]) <= LARGEST_JOINED:
                 protocol.send_binary(message[0] if len(message) == 1 else b"".join(message))
                 continue
-            send = protocol.send_binary
+            send: Callable[[bytes | memoryview, bool], None] = protocol.send_binary
             for fragment, is_last in fragments(message):
                 send(fragment, is_last)
                 send = protocol.send_continuation

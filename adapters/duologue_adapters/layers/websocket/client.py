@@ -19,7 +19,9 @@ class WebSocketClient(WebSocketLayer):
     `secure` is for the port, which goes without saying if it is the usual one: encryption is the business of a layer below.
     """
 
-    def __init__(self, host: str, port: int, path: str = "/", *, secure: bool = False, max_frame: int) -> None:
+    def __init__(
+        self, host: str, port: int, path: str = "/", *, secure: bool = False, max_frame: int
+    ) -> None:
         path, _, query = path.partition("?")
         self._client = ClientProtocol(
             WebSocketURI(secure, host, port, path, query), max_size=largest_message(max_frame), logger=logger

@@ -7,6 +7,9 @@ from collections.abc import Iterator
 LARGEST_JOINED = 64 * 1024
 """Small buffers are joined up to this size: a message costs some microseconds, and a frame in it nearly nothing."""
 
+LARGEST_HEADER = 64
+"""What may be the header of a frame that comes behind it."""
+
 FRAGMENT = 64 * 1024
 """A larger message leaves in fragments of this size. For a client, who has to mask it, 1 MiB is 10 times as fast so as in one piece."""
 
@@ -15,19 +18,18 @@ def messages(buffers: list[bytes], largest: int) -> Iterator[list[bytes]]:
     """Group buffers into messages of at most `largest` bytes, as long as no buffer alone is larger.
 
     Where frames begin is not known here, nor need it be: the other end takes messages for a stream cut anywhere. But
-    whoever writes a large frame gives its header by itself, in front; so the last small buffer goes with a large one.
+    whoever writes a large frame gives its header by itself, in front, and that goes with it.
     """
     message: list[bytes] = []
     size = 0
     for buffer in buffers:
         if message and size + len(buffer) > LARGEST_JOINED:
-            if len(message) > 1:
-                last = message.pop()
-                yield message
-                message, size = [last], len(last)
-            if size + len(buffer) > max(LARGEST_JOINED, largest if len(buffer) > LARGEST_JOINED else 0):
-                yield message
-                message, size = [], 0
+            last = len(message[-1])
+            goes_along = last <= LARGEST_HEADER and last + len(buffer) <= largest
+            if done := message[:-1] if goes_along else message:
+                yield done
+            message = message[-1:] if goes_along else []
+            size = last if goes_along else 0
         message.append(buffer)
         size += len(buffer)
         if size > LARGEST_JOINED:

@@ -78,9 +78,9 @@ class WebSocketServer(WebSocketLayer):
         if self._server.handshake_exc is None or self._protocol.reader.eof:
             return
         # The library answers what is too long, and nothing else that it can't read.
-        said = self._protocol.data_to_send()
-        if any(said):
-            self._answers += said
+        said = b"".join(self._protocol.data_to_send())
+        if said:
+            self._answers.append(said)
             self._failure = LayerError("the request is too long")
         elif self._head.startswith(_OTHER_METHODS):
             self._refuse_method()

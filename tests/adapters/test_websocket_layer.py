@@ -1,0 +1,688 @@
+"""WebSocket as a layer, without a socket: two layers against each other, and a server's against bytes by hand."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator
+
+import pytest
+from websockets.frames import Frame, Opcode
+
+from duologue_adapters import LayerError
+from duologue_adapters.layers.websocket import Page, WebSocketClient, WebSocketServer
+from duologue_adapters.layers.websocket.messages import fragments, messages
+
+KIB = 1024
+MIB = 1024 * KIB
+REQUEST = (
+    b"GET /chat?a=b HTTP/1.1\r\nHost: example.org\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n%b\r\n"
+)
+ACCEPT = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+"""What the standard says must be answered to that key (RFC 6455, section 1.3)."""
+
+
+class End:
+    """One layer, with a clock and what came out of it."""
+
+    def __init__(self, layer: WebSocketClient | WebSocketServer) -> None:
+        self.layer = layer
+        self.now = 100.0
+        self.received = b""
+        self.sent = b""
+        self.error = ""
+
+    def take(self, data: bytes, step: int = 0) -> None:
+        """Bytes come, maybe `step` at a time."""
+        try:
+            for start in range(0, len(data), step or len(data) or 1):
+                self.received += b"".join(
+                    self.layer.receive_data(data[start : start + (step or len(data))], self.now)
+                )
+                self._pump()
+                if (deadline := self.layer.next_deadline()) is not None and deadline <= self.now:
+                    self.layer.handle_timer(self.now)
+        except LayerError as exc:
+            self.error = str(exc)
+        self._pump()
+
+    def give(self, *buffers: bytes) -> None:
+        self.layer.send_data(list(buffers), self.now)
+        self._pump()
+
+    def wait(self, seconds: float) -> None:
+        """Time passes, and whatever the layer has to do at a time it does then."""
+        end = self.now + seconds
+        while (deadline := self.layer.next_deadline()) is not None and deadline <= end and not self.error:
+            self.now = max(self.now, deadline)
+            try:
+                self.layer.handle_timer(self.now)
+            except LayerError as exc:
+                self.error = str(exc)
+            self._pump()
+        self.now = end
+
+    def end(self) -> None:
+        """The stream from the other end is over."""
+        try:
+            self.layer.receive_eof(self.now)
+        except LayerError as exc:
+            self.error = str(exc)
+        self._pump()
+
+    def taken(self) -> bytes:
+        """What the other end gets now."""
+        sent, self.sent = self.sent, b""
+        return sent
+
+    def _pump(self) -> None:
+        buffers = self.layer.data_to_send()
+        assert all(buffers), "an empty buffer has no meaning for a link"
+        self.sent += b"".join(buffers)
+
+
+def client(path: str = "/chat", *, max_frame: int = MIB) -> End:
+    return End(WebSocketClient("example.org", 80, path, max_frame=max_frame))
+
+
+def server(
+    *,
+    origins: list[str] | None = None,
+    path: str = "",
+    find_page: Callable[[str], Page | None] | None = None,
+    max_frame: int = MIB,
+) -> End:
+    return End(WebSocketServer(origins=origins, path=path, find_page=find_page, max_frame=max_frame))
+
+
+def meet(one: End, other: End, step: int = 0) -> None:
+    """Bring each what the other has sent, until both are silent."""
+    one._pump()
+    other._pump()
+    while one.sent or other.sent:
+        other.take(one.taken(), step)
+        one.take(other.taken(), step)
+
+
+def opened(*, max_frame: int = MIB) -> tuple[End, End]:
+    """A client and a server whose handshake is done."""
+    one, other = client(max_frame=max_frame), server(max_frame=max_frame)
+    meet(one, other)
+    assert one.layer.is_open
+    assert other.layer.is_open
+    return one, other
+
+
+def open_server(**options: int) -> End:
+    """A server that has answered a handshake."""
+    end = server(**options)
+    end.take(REQUEST % b"")
+    assert end.taken().startswith(b"HTTP/1.1 101 ")
+    return end
+
+
+def message(opcode: Opcode, data: bytes = b"", fin: bool = True, rsv1: bool = False) -> bytes:
+    """A frame of a client's, whose mask changes nothing; it may break the rules."""
+    head = (0x80 if fin else 0) | (0x40 if rsv1 else 0) | opcode
+    size = len(data)
+    if size < 126:
+        header = struct.pack("!BB", head, 0x80 | size)
+    elif size < 65536:
+        header = struct.pack("!BBH", head, 0x80 | 126, size)
+    else:
+        header = struct.pack("!BBQ", head, 0x80 | 127, size)
+    return header + bytes(4) + data
+
+
+def frames_of(data: bytes) -> Iterator[tuple[int, bool, bytes]]:
+    """The frames in a server's bytes: opcode, whether it is the last of its message, data."""
+    while data:
+        opcode, size = data[0], data[1]
+        data = data[2:]
+        if size == 126:
+            (size,) = struct.unpack("!H", data[:2])
+            data = data[2:]
+        elif size == 127:
+            (size,) = struct.unpack("!Q", data[:8])
+            data = data[8:]
+        yield opcode & 0x0F, bool(opcode & 0x80), data[:size]
+        data = data[size:]
+
+
+def close_code(data: bytes) -> int:
+    """The code of the close frame that these bytes end with."""
+    opcode, _, body = list(frames_of(data))[-1]
+    assert opcode == Opcode.CLOSE
+    return int(struct.unpack("!H", body[:2])[0])
+
+
+def status(end: End) -> int:
+    """The status of the one answer that a server has given. All of it is there, and nothing else."""
+    answer = end.taken()
+    head, _, body = answer.partition(b"\r\n\r\n")
+    lines = head.decode("ascii").split("\r\n")
+    headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines[1:])}
+    assert headers["connection"] == "close"
+    assert int(headers["content-length"]) == len(body)
+    return int(lines[0].split(" ")[1])
+
+
+# -- two layers against each other ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("step", [0, 1, 2, 3, 7, 64, 1000])
+def test_a_whole_connection(step: int) -> None:
+    """Handshake, data in both directions, and goodbye, however the bytes are cut."""
+    one, other = client(), server()
+    meet(one, other, step)
+    assert one.layer.is_open
+    assert other.layer.is_open
+    assert other.layer.extra == {"origin": None, "path": "/chat"}
+    for sender, receiver in ((one, other), (other, one)):
+        sender.give(b"abc", bytes(200), b"d" * 1000)
+        sender.give(b"e")
+        meet(one, other, step)
+        assert receiver.received == b"abc" + bytes(200) + b"d" * 1000 + b"e"
+    one.layer.send_eof(one.now)
+    meet(one, other, step)
+    assert one.layer.is_ended
+    assert other.layer.is_ended
+    one.end()
+    other.end()
+    assert (one.error, other.error) == ("", "")
+
+
+def test_every_cut() -> None:
+    """A request with messages right behind it, cut in two at every place: the same comes out."""
+    data = REQUEST % b"" + message(Opcode.BINARY, b"one") + message(Opcode.BINARY, bytes(200))
+    for cut in range(len(data) + 1):
+        end = server()
+        end.take(data[:cut])
+        end.take(data[cut:])
+        assert end.received == b"one" + bytes(200), cut
+        assert end.sent.startswith(b"HTTP/1.1 101 "), cut
+        assert ACCEPT in end.sent
+
+
+@pytest.mark.fault(67)
+def test_messages_may_be_cut_anywhere() -> None:
+    """Fragments, empty ones too, with a ping between them: all of it is one stream, and nothing waits for its rest."""
+    end = open_server()
+    end.take(message(Opcode.BINARY, b"a", fin=False))
+    assert end.received == b"a"
+    end.take(message(Opcode.CONT, b"", fin=False) + message(Opcode.PING, b"?"))
+    end.take(message(Opcode.CONT, b"b") + message(Opcode.BINARY) + message(Opcode.BINARY, b"c"))
+    assert end.received == b"abc"
+    assert list(frames_of(end.taken())) == [(Opcode.PONG, True, b"?")]
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 65_535, 65_536, 65_537, 131_072, MIB - 1, MIB])
+def test_frames_of_every_size(size: int) -> None:
+    """A frame of up to 1 MiB arrives, in both directions; in one message, whatever its size."""
+    one, other = opened()
+    data = bytes(range(256)) * (size // 256 + 1)
+    for sender, receiver in ((one, other), (other, one)):
+        sender.give(*([data[:24], data[24:size]] if size > 24 else [data[:size]]))
+        if sender is other:
+            assert sum(is_last for _, is_last, _ in frames_of(sender.sent)) == 1
+        meet(one, other)
+        assert receiver.received == data[:size]
+        assert not receiver.error
+
+
+# -- how bytes become messages ---------------------------------------------------------------------------------
+
+LARGE = 100 * KIB
+CASES: list[tuple[str, list[int], list[list[int]]]] = [
+    ("nothing", [], []),
+    ("one", [10], [[10]]),
+    ("small ones are one message", [10] * 5, [[10] * 5]),
+    ("up to 64 KiB", [32 * KIB, 32 * KIB], [[32 * KIB, 32 * KIB]]),
+    ("and no more", [32 * KIB, 32 * KIB, 1], [[32 * KIB, 32 * KIB], [1]]),
+    ("just over it with its header", [10, 24, 64 * KIB], [[10], [24, 64 * KIB]]),
+    ("a large one with its header", [24, LARGE], [[24, LARGE]]),
+    ("small ones before it are apart", [50, 50, 24, LARGE], [[50, 50], [24, LARGE]]),
+    ("small ones behind it, too", [24, LARGE, 50, 50], [[24, LARGE], [50, 50]]),
+    ("two large ones", [24, LARGE, 24, LARGE], [[24, LARGE], [24, LARGE]]),
+    ("the largest", [24, MIB - 24], [[24, MIB - 24]]),
+    ("over the largest", [25, MIB - 24], [[25], [MIB - 24]]),
+    ("a large one that is too large", [MIB + 1], [[MIB + 1]]),
+]
+
+
+@pytest.mark.parametrize(("sizes", "expected"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+def test_what_goes_into_a_message(sizes: list[int], expected: list[list[int]]) -> None:
+    """What leaves together is one message of at most 64 KiB, or of one large frame with its header."""
+    grouped = [list(map(len, group)) for group in messages([bytes(size) for size in sizes], MIB)]
+    assert grouped == expected
+
+
+def test_a_large_message_leaves_in_fragments() -> None:
+    """Fragments of 64 KiB, the last of them marked, and nothing lost."""
+    for size in (65_537, 131_072, 131_073, MIB):
+        data = bytes(range(251)) * (size // 251 + 1)
+        cut = list(fragments([data[:24], data[24:size]]))
+        assert b"".join(piece for piece, _ in cut) == data[:size]
+        assert [is_last for _, is_last in cut] == [False] * (len(cut) - 1) + [True]
+        assert all(0 < len(piece) <= 65_536 for piece, _ in cut)
+
+
+def test_many_small_frames_share_a_message() -> None:
+    """A thousand frames of 64 bytes that leave together are one message."""
+    one, other = opened()
+    other.give(*[bytes(64)] * 1000)
+    assert [len(data) for _, _, data in frames_of(other.sent)] == [64_000]
+    meet(one, other)
+    assert one.received == bytes(64_000)
+
+
+# -- what is not allowed ---------------------------------------------------------------------------------------
+
+WRONG = [
+    ("text", message(Opcode.TEXT, b"hello"), 1003, "text message"),
+    ("text that is none", message(Opcode.TEXT, b"\xff"), 1003, "text message"),
+    (
+        "text in fragments",
+        message(Opcode.TEXT, b"he", fin=False) + message(Opcode.CONT),
+        1003,
+        "text message",
+    ),
+    ("too large", message(Opcode.BINARY, bytes(MIB + 1)), 1009, "exceeds"),
+    ("too large, announced", message(Opcode.BINARY, bytes(MIB + 1))[:14], 1009, "exceeds"),
+    (
+        "too large, in fragments",
+        message(Opcode.BINARY, bytes(MIB), fin=False) + message(Opcode.CONT, b"x"),
+        1009,
+        "exceeds",
+    ),
+    ("compressed", message(Opcode.BINARY, b"x", rsv1=True), 1002, "reserved bits"),
+    ("no mask", b"\x82\x01x", 1002, "masking"),
+    ("a kind that is none", message(Opcode.BINARY, b"x").replace(b"\x82", b"\x83"), 1002, "opcode"),
+    ("a continuation of nothing", message(Opcode.CONT, b"x"), 1002, "continuation"),
+    ("a message in a message", message(Opcode.BINARY, b"", fin=False) * 2, 1002, "continuation"),
+    ("a long ping", message(Opcode.PING, bytes(126)), 1002, "too long"),
+    ("a ping in fragments", message(Opcode.PING, b"", fin=False), 1002, "fragmented"),
+    ("a close frame of one byte", message(Opcode.CLOSE, b"x"), 1002, "too short"),
+    ("a close code that is none", message(Opcode.CLOSE, b"\x00\x01"), 1002, "status code"),
+    ("a close frame with a bad text", message(Opcode.CLOSE, b"\x03\xe8\xff"), 1007, "utf-8"),
+    (
+        "a close frame in a message",
+        message(Opcode.BINARY, b"", fin=False) + message(Opcode.CLOSE, b"\x03\xe8"),
+        1002,
+        "incomplete",
+    ),
+    ("a flood of pings", message(Opcode.PING) * 2000, 1008, "flood"),
+    ("a flood of nothing", message(Opcode.BINARY) * 2000, 1008, "flood"),
+]
+
+
+@pytest.mark.fault(67, 68)
+@pytest.mark.parametrize(
+    ("data", "code", "text"), [case[1:] for case in WRONG], ids=[case[0] for case in WRONG]
+)
+def test_what_breaks_the_rules(data: bytes, code: int, text: str) -> None:
+    """It is the end, with an error that says why; the close frame says it to the other end; what came before it counts."""
+    end = open_server()
+    end.take(message(Opcode.BINARY, b"before") + data + message(Opcode.BINARY, b"behind"))
+    assert text in end.error
+    assert end.received.startswith(b"before")
+    assert b"behind" not in end.received
+    assert close_code(end.taken()) == code
+    assert not end.layer.is_ended
+    with pytest.raises(LayerError, match=text):
+        end.layer.receive_data(message(Opcode.BINARY, b"more"), end.now)
+    assert end.layer.data_to_send() == []
+
+
+def test_a_larger_limit() -> None:
+    """What is too large depends on the limit for frames; joined small ones of 64 KiB are never too large."""
+    end = open_server(max_frame=2 * MIB)
+    end.take(message(Opcode.BINARY, bytes(2 * MIB)))
+    assert (len(end.received), end.error) == (2 * MIB, "")
+    end = open_server(max_frame=100)
+    end.take(message(Opcode.BINARY, bytes(64 * KIB)))
+    assert (len(end.received), end.error) == (64 * KIB, "")
+    end.take(message(Opcode.BINARY, bytes(64 * KIB + 1)))
+    assert close_code(end.taken()) == 1009
+
+
+def test_pings_at_a_reasonable_rate() -> None:
+    """Each is answered, and however many come in time there is no flood."""
+    end = open_server()
+    for number in range(3000):
+        end.take(message(Opcode.PING, b"%d" % number))
+    assert [data for _, _, data in frames_of(end.taken())] == [b"%d" % number for number in range(3000)]
+    assert not end.error
+
+
+# -- the end ------------------------------------------------------------------------------------------------------
+
+ENDS = [
+    ("normal", b"\x03\xe8", ""),
+    ("going away", b"\x03\xe9bye", ""),
+    ("without a code", b"", ""),
+    ("an application's own", b"\x0f\xa0", ""),
+    ("restart", b"\x03\xf4", ""),
+    ("protocol error", b"\x03\xeasome reason", "1002: some reason"),
+    ("unsupported", b"\x03\xeb", "1003: no reason given"),
+    ("too big", b"\x03\xf1", "1009"),
+    ("internal error", b"\x03\xf3\x1b[31m\nforged", r"1011: ?[31m"),
+]
+
+
+@pytest.mark.parametrize(("body", "error"), [case[1:] for case in ENDS], ids=[case[0] for case in ENDS])
+def test_the_other_ends_goodbye(body: bytes, error: str) -> None:
+    """A close frame is answered, and is the end of the stream; a code that tells of something wrong is an error."""
+    end = open_server()
+    end.take(message(Opcode.BINARY, b"last") + message(Opcode.CLOSE, body))
+    assert end.received == b"last"
+    assert list(frames_of(end.taken())) == [(Opcode.CLOSE, True, body)]
+    assert end.layer.is_ended is not bool(error)
+    assert error in end.error
+    assert "\x1b" not in end.error
+    if not error:
+        end.give(b"too late")
+        end.layer.send_eof(end.now)
+        end._pump()
+        assert end.taken() == b""
+        assert end.layer.next_deadline() is None
+        end.end()
+        assert not end.error
+
+
+def test_data_that_is_on_its_way_at_our_goodbye() -> None:
+    """After our close frame the other end's last messages still come up, until its own."""
+    one, other = opened()
+    one.layer.send_eof(one.now)
+    one._pump()
+    other.give(b"the last")
+    meet(one, other)
+    assert one.received == b"the last"
+    assert one.layer.is_ended
+
+
+@pytest.mark.parametrize("is_server", [True, False])
+def test_an_end_without_a_close_frame(is_server: bool) -> None:
+    """The stream just ends: that is no clean end, since someone may have cut it."""
+    end = opened()[1 if is_server else 0]
+    end.end()
+    assert "without a WebSocket close frame" in end.error
+    assert not end.layer.is_ended
+
+
+def test_an_end_in_a_message() -> None:
+    """The same, in the middle of a message, of which the beginning has come up."""
+    end = open_server()
+    end.take(message(Opcode.BINARY, b"a", fin=False) + message(Opcode.CONT, b"bcd")[:-1])
+    end.end()
+    assert end.received == b"a"
+    assert "without a WebSocket close frame" in end.error
+
+
+# -- time ------------------------------------------------------------------------------------------------------------
+
+
+def test_pings_and_pongs() -> None:
+    """A ping every 20 s from each end, answered by the other, for an hour; nothing comes up, and nobody gives up."""
+    one, other = opened()
+    for _ in range(3600):
+        one.wait(1.0)
+        other.wait(1.0)
+        meet(one, other)
+    assert (one.error, other.error) == ("", "")
+    assert (one.received, other.received) == (b"", b"")
+    assert one.layer._pings == other.layer._pings == 180
+
+
+def test_no_pong() -> None:
+    """Nobody answers: a ping after 20 s, and 20 s later the end, with a close frame that says why."""
+    end = open_server()
+    end.wait(19.9)
+    assert end.taken() == b""
+    end.wait(0.1)
+    assert list(frames_of(end.taken())) == [(Opcode.PING, True, b"1")]
+    end.wait(19.9)
+    assert not end.error
+    end.wait(0.1)
+    assert "no answer to a ping" in end.error
+    assert close_code(end.taken()) == 1011
+
+
+def test_whatever_comes_is_a_sign_of_life() -> None:
+    """A large message that takes minutes, and behind which no pong can come, is as good as a pong."""
+    end = open_server()
+    for byte in message(Opcode.BINARY, bytes(50)):
+        end.wait(30.0)
+        end.take(bytes([byte]))
+    assert not end.error
+    end.wait(40.0)
+    assert "no answer to a ping" in end.error
+
+
+def test_silence_that_is_our_own_doing() -> None:
+    """While we do not read we can't hear a pong: pings go on, and the other end has its time again when we read."""
+    end = open_server()
+    end.layer.reading_paused(end.now)
+    end.wait(600.0)
+    assert not end.error
+    assert len(list(frames_of(end.taken()))) == 30
+    end.layer.reading_resumed(end.now)
+    end.wait(39.9)
+    assert not end.error
+    end.wait(0.1)
+    assert "no answer to a ping" in end.error
+
+
+def test_no_time_runs_before_the_handshake() -> None:
+    """Whoever runs the layer limits that."""
+    assert client().layer.next_deadline() is None
+    assert server().layer.next_deadline() is None
+
+
+# -- a server's answers -------------------------------------------------------------------------------------------------
+
+
+def find_page(path: str) -> Page | None:
+    return ("text/html; charset=utf-8", b"<p>hello") if path == "/" else None
+
+
+PLAIN = b"%b %b HTTP/1.1\r\nHost: example.org\r\n%b\r\n"
+ANSWERS: list[tuple[str, bytes, int]] = [
+    ("a plain request", PLAIN % (b"GET", b"/chat", b""), 426),
+    ("another path", PLAIN % (b"GET", b"/", b""), 404),
+    ("a WebSocket elsewhere", REQUEST.replace(b"/chat", b"/chit") % b"", 404),
+    ("a path that only begins so", REQUEST.replace(b"/chat", b"/chat/x") % b"", 404),
+    ("POST", PLAIN % (b"POST", b"/chat", b""), 405),
+    ("POST with a body", PLAIN % (b"POST", b"/chat", b"Content-Length: 5\r\n") + b"hello", 405),
+    ("chunks", PLAIN % (b"PUT", b"/chat", b"Transfer-Encoding: chunked\r\n"), 405),
+    ("GET with a body", PLAIN % (b"GET", b"/chat", b"Content-Length: 5\r\n") + b"hello", 400),
+    ("no HTTP", b"HELLO\r\n\r\n", 400),
+    ("HTTP of another age", b"GET /chat\r\n\r\n", 400),
+    ("HTTP/2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
+    ("TLS", b"\x16\x03\x01\x02\x00\x01\x00", 400),
+    ("one of our own frames", struct.pack("<QQQ", 24, 4711, 1), 400),
+    ("HTTP/1.0", REQUEST.replace(b"HTTP/1.1", b"HTTP/1.0") % b"", 505),
+    ("no key", REQUEST.replace(b"Sec-WebSocket-Key", b"X-Key") % b"", 400),
+    ("a bad key", REQUEST.replace(b"dGhl", b"dGh") % b"", 400),
+    ("another version", REQUEST.replace(b"Version: 13", b"Version: 8") % b"", 400),
+    ("a bad header", REQUEST % b"no colon\r\n", 400),
+    ("an endless path", b"GET /" + b"x" * 10_000, 414),
+    ("an endless header", PLAIN[:-2] % (b"GET", b"/chat", b"X: " + b"x" * 10_000), 431),
+    ("too many headers", PLAIN % (b"GET", b"/chat", b"X: y\r\n" * 200), 431),
+    ("a foreign origin", REQUEST % b"Origin: https://evil.example\r\n", 403),
+    ("a foreign origin, nearly ours", REQUEST % b"Origin: https://example.org.evil.example\r\n", 403),
+    ("our origin without TLS", REQUEST % b"Origin: http://example.org\r\n", 403),
+    ("no origin, said so", REQUEST % b"Origin: null\r\n", 403),
+    ("two origins", REQUEST % (b"Origin: https://example.org\r\n" * 2), 400),
+    ("a ping before the answer", REQUEST % b"" + message(Opcode.PING), 400),
+    ("a close frame before the answer", REQUEST % b"" + message(Opcode.CLOSE), 400),
+    ("garbage before the answer", REQUEST % b"" + b"\xff" * 10, 400),
+]
+
+
+@pytest.mark.fault(69)
+@pytest.mark.parametrize(("data", "code"), [case[1:] for case in ANSWERS], ids=[case[0] for case in ANSWERS])
+def test_what_a_server_refuses(data: bytes, code: int) -> None:
+    """Whatever comes in the place of a handshake gets one answer in proper HTTP, and that is the end."""
+    end = server(origins=["https://example.org"], path="/chat")
+    end.take(data)
+    assert status(end) == code
+    assert str(code) in end.error or "too long" in end.error
+    assert not end.layer.is_open
+    assert not end.layer.is_ended
+    end.take(data)
+    assert end.taken() == b""
+
+
+@pytest.mark.parametrize("step", [1, 3, 10])
+def test_a_refusal_of_a_request_in_pieces(step: int) -> None:
+    """However the request is cut, the answer is the same."""
+    for _, data, code in ANSWERS:
+        # What comes behind a request may come too late to be noticed.
+        if code != 400 or data[:4] != b"GET ":
+            end = server(origins=["https://example.org"], path="/chat")
+            end.take(data, step)
+            assert status(end) == code, data
+
+
+@pytest.mark.parametrize("header", [b"", b"Origin: https://example.org\r\n"])
+def test_who_may_pass(header: bytes) -> None:
+    """A client that names no origin is no browser, and passes; so does a page of an origin that is allowed."""
+    end = server(origins=["https://example.org"], path="/chat")
+    end.take(REQUEST % header)
+    assert end.layer.is_open
+    assert end.layer.extra["origin"] == ("https://example.org" if header else None)
+
+
+def test_any_origin() -> None:
+    """Without a list all pass."""
+    end = server()
+    end.take(REQUEST % b"Origin: https://evil.example\r\n")
+    assert end.layer.is_open
+
+
+@pytest.mark.fault(68)
+def test_compression_is_not_accepted() -> None:
+    """A client offers it, and is not answered; a compressed message all the same breaks the rules."""
+    end = server()
+    end.take(REQUEST % b"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n")
+    assert end.layer.is_open
+    assert b"extensions" not in end.taken().lower()
+    end.take(message(Opcode.BINARY, b"\x00" * 10, rsv1=True))
+    assert close_code(end.taken()) == 1002
+
+
+PAGES: list[tuple[str, bytes, int]] = [
+    ("the page", PLAIN % (b"GET", b"/", b""), 200),
+    ("with a query", PLAIN % (b"GET", b"/?x=y", b""), 200),
+    ("none", PLAIN % (b"GET", b"/nothing", b""), 404),
+    ("posted", PLAIN % (b"POST", b"/", b""), 405),
+    ("deleted", PLAIN % (b"DELETE", b"/", b""), 405),
+    ("two in one go", PLAIN % (b"GET", b"/", b"") * 2, 200),
+    ("in an older HTTP", PLAIN.replace(b"1.1", b"1.0") % (b"GET", b"/", b""), 200),
+]
+
+
+@pytest.mark.parametrize(("data", "code"), [case[1:] for case in PAGES], ids=[case[0] for case in PAGES])
+def test_pages(data: bytes, code: int) -> None:
+    """A plain request gets a page, one for a connection, and a WebSocket opens beside them."""
+    end = server(find_page=find_page, path="/chat")
+    end.take(data)
+    answer = end.sent
+    assert status(end) == code
+    if code == 200:
+        assert answer.endswith(b"\r\n\r\n<p>hello")
+        assert b"Content-Type: text/html; charset=utf-8\r\n" in answer
+        assert answer.count(b"\r\nContent-Type") == answer.count(b"\r\nContent-Length") == 1
+        assert b"X-Content-Type-Options: nosniff\r\n" in answer
+    end = server(find_page=find_page, path="/chat")
+    end.take(REQUEST % b"")
+    assert end.layer.is_open
+
+
+def test_the_head_of_a_page() -> None:
+    """HEAD: the same headers, and no page."""
+    answers: list[bytes] = []
+    for method in (b"GET", b"HEAD"):
+        end = server(find_page=find_page)
+        end.take(PLAIN % (method, b"/", b""))
+        answers.append(b"\r\n".join(line for line in end.taken().split(b"\r\n") if b"Date" not in line))
+    assert answers[0] == answers[1] + b"<p>hello"
+
+
+def test_a_request_that_is_cut() -> None:
+    """The client hangs up before it has asked for anything: nothing to be answered."""
+    for data in (b"", b"GET", REQUEST[:-10]):
+        end = server()
+        end.take(data)
+        end.end()
+        assert end.taken() == b""
+        assert "during the WebSocket handshake" in end.error
+
+
+# -- what a client makes of answers ------------------------------------------------------------------------------------------
+
+REPLIES = [
+    (b"HTTP/1.1 403 Forbidden\r\nContent-Length: 6\r\n\r\nno \x1byou", "answered 403 Forbidden: no ?yo"),
+    (b"HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 0\r\n\r\n", "answered 302 Found: and no more"),
+    (b"HTTP/1.1 599 \r\nContent-Length: 0\r\n\r\n", "answered 599 : and no more"),
+    (b"SSH-2.0-OpenSSH_9.2\r\n", "is no HTTP"),
+    (b"\x15\x03\x01\x00\x02\x02\x16\r\n", "is no HTTP"),
+    (b"HTTP/1.1 200 OK\r\n" + b"X: " + b"x" * 10_000, "is no HTTP"),
+    (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", "handshake is wrong: missing Connection header"),
+    (
+        (
+            b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n"
+            b"Sec-WebSocket-Accept: AAAAAAAAAAAAAAAAAAAAAAAAAAA=\r\n\r\n"
+        ),
+        "invalid Sec-WebSocket-Accept",
+    ),
+]
+
+
+@pytest.mark.parametrize(("reply", "text"), REPLIES)
+@pytest.mark.parametrize("step", [0, 1])
+def test_answers_that_open_nothing(reply: bytes, text: str, step: int) -> None:
+    """The error says what the server has said, or that it is none."""
+    end = client()
+    assert end.layer.data_to_send()
+    end.take(reply, step)
+    assert text in end.error
+    assert "\x1b" not in end.error
+    assert not end.layer.is_open
+
+
+def test_a_server_that_says_all_until_it_hangs_up() -> None:
+    """An answer without a length ends with the stream."""
+    end = client()
+    end.take(b"HTTP/1.1 404 Not Found\r\n\r\nnobody here")
+    assert not end.error
+    end.end()
+    assert "answered 404 Not Found: nobody here" in end.error
+
+
+def test_a_server_that_hangs_up() -> None:
+    """Without an answer, or in the middle of one."""
+    for data in (b"", b"HTTP/1.1 1"):
+        end = client()
+        end.take(data)
+        end.end()
+        assert "hung up during the WebSocket handshake" in end.error
+
+
+def test_a_server_that_accepts_what_was_not_offered() -> None:
+    """Compression that nobody asked for: no connection."""
+    one, other = client(), server()
+    one._pump()
+    other.take(one.taken())
+    end = other.taken().replace(b"\r\n\r\n", b"\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n")
+    one.take(end)
+    assert "handshake is wrong: no extensions supported" in one.error
+
+
+def test_a_mask_and_no_mask() -> None:
+    """A client masks, as it must, and a server must not: each refuses what comes the wrong way."""
+    one, _ = opened()
+    one.take(message(Opcode.BINARY, b"x"))
+    assert "incorrect masking" in one.error
+    assert Frame(Opcode.BINARY, b"x").serialize(mask=False) == b"\x82\x01x"
