@@ -8,6 +8,9 @@ from duologue_adapters.ports import CutShort, Engine, Job, Layer, LayerError, Li
 LAST_WORDS = 1.0
 """Seconds in which the last that a layer has to say, a goodbye or what is wrong, can leave before the link is cut."""
 
+LONGEST_WORDS = 10
+"""So many times that long if there is much of it, such as a page, and in each some of it has left."""
+
 
 class LayeredLink(Link, Receiver):
     """Runs a `Layer` between the link below and the receiver above. What it decides, the layer decides."""
@@ -232,11 +235,20 @@ class LayeredLink(Link, Receiver):
         self._lingers = True
         self._cancel_timer()
         # A job, and no timer: should all end before that, the engine ends it, and the link with it.
-        self._lingering = self._engine.start(self._engine.sleep(LAST_WORDS))
+        self._lingering = self._engine.start(self._let_last_words_leave())
         if self._lingering is not None:
             self._lingering.add_done_callback(lambda _: self._below.abort())
         self._say_last_words()
         self._lose(detail)
+
+    async def _let_last_words_leave(self) -> None:
+        unsent = float("inf")
+        for _ in range(LONGEST_WORDS):
+            await self._engine.sleep(LAST_WORDS)
+            left = self._below.unsent
+            if not 0 < left < unsent:
+                return
+            unsent = left
 
     def _say_last_words(self) -> None:
         if self._is_writing:

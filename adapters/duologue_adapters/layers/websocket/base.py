@@ -59,13 +59,15 @@ class WebSocketLayer(Layer):
 
     def receive_data(self, data: bytes | memoryview, now: float) -> list[bytes]:
         self._heard_at = now
+        was_open = self._is_open
         received: list[bytes] = []
         for start in range(0, len(data), _SLICE):
             if self._failure is not None:
                 break
             self._protocol.receive_data(bytes(data[start : start + _SLICE]))
             self._take_events(received, now)
-        if self._failure is not None and not received:
+        # What has come before it is told first: data, and that the handshake was done.
+        if self._failure is not None and not received and self._is_open == was_open:
             raise self._failure
         # The fewer pieces, the less work for whoever is above.
         return received if len(received) < 2 else [b"".join(received)]
