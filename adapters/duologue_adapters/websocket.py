@@ -34,7 +34,7 @@ class WebSocketAdapter(Adapter):
         host, port, path = host_port_and_path(url, _PORT)
 
         def layer() -> WebSocketClient:
-            return WebSocketClient(host, port, path or "/", max_frame=settings.limits.max_frame)
+            return WebSocketClient(host, port, path or "/", limits=settings.limits)
 
         async with engine_here(settings.limits) as engine:
             with connecting(url, settings.limits.handshake_timeout):
@@ -57,7 +57,7 @@ class WebSocketAdapter(Adapter):
                 origins=origins,
                 path=path,
                 find_page=None if files is None else files.find,
-                max_frame=settings.limits.max_frame,
+                limits=settings.limits,
             )
 
         async with engine_here(settings.limits) as engine:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from websockets.frames import Frame, Opcode
 
+from duologue import Limits
 from duologue_adapters import LayerError
 from duologue_adapters.layers.websocket import Page, WebSocketClient, WebSocketServer
 from duologue_adapters.layers.websocket.messages import fragments, messages
@@ -82,7 +83,7 @@ class End:
 
 
 def client(path: str = "/chat", *, max_frame: int = MIB) -> End:
-    return End(WebSocketClient("example.org", 80, path, max_frame=max_frame))
+    return End(WebSocketClient("example.org", 80, path, limits=Limits(max_frame=max_frame)))
 
 
 def server(
@@ -92,7 +93,9 @@ def server(
     find_page: Callable[[str], Page | None] | None = None,
     max_frame: int = MIB,
 ) -> End:
-    return End(WebSocketServer(origins=origins, path=path, find_page=find_page, max_frame=max_frame))
+    return End(
+        WebSocketServer(origins=origins, path=path, find_page=find_page, limits=Limits(max_frame=max_frame))
+    )
 
 
 def meet(one: End, other: End, step: int = 0) -> None:
@@ -339,7 +342,7 @@ def test_a_larger_limit() -> None:
     end = open_server(max_frame=2 * MIB)
     end.take(message(Opcode.BINARY, bytes(2 * MIB)))
     assert (len(end.received), end.error) == (2 * MIB, "")
-    end = open_server(max_frame=100)
+    end = open_server(max_frame=1000)
     end.take(message(Opcode.BINARY, bytes(64 * KIB)))
     assert (len(end.received), end.error) == (64 * KIB, "")
     end.take(message(Opcode.BINARY, bytes(64 * KIB + 1)))
@@ -449,14 +452,49 @@ def test_no_pong() -> None:
 
 
 def test_whatever_comes_is_a_sign_of_life() -> None:
-    """A large message that takes minutes, and behind which no pong can come, is as good as a pong."""
+    """Messages, in front of which no pong comes, are as good as one."""
     end = open_server()
-    for byte in message(Opcode.BINARY, bytes(50)):
-        end.wait(30.0)
-        end.take(bytes([byte]))
+    for _ in range(50):
+        end.wait(39.0)
+        end.take(message(Opcode.BINARY, b"x"))
     assert not end.error
     end.wait(40.0)
     assert "no answer to a ping" in end.error
+
+
+@pytest.mark.fault(4, 6)
+def test_a_large_message_that_does_not_come() -> None:
+    """It is announced and begun, and then nothing comes, or a byte at a time: the end, after the time for a frame."""
+    for pause in (31.0, 1.0):
+        end = open_server()
+        end.take(message(Opcode.BINARY, bytes(MIB))[:1000])
+        for _ in range(29):
+            end.wait(1.0)
+            end.take(b"x")
+        assert not end.error
+        end.wait(pause)
+        assert "not there after 30 s" in end.error
+        assert close_code(end.taken()) == 1008
+
+
+def test_a_large_message_in_fragments() -> None:
+    """What is there of it has gone up, where the time for a frame is looked after; here each fragment has its own."""
+    end = open_server()
+    for _ in range(10):
+        data = message(Opcode.CONT if end.received else Opcode.BINARY, bytes(100), fin=False)
+        end.take(data[:50])
+        end.wait(29.0)
+        end.take(data[50:])
+        end.wait(5.0)
+    assert (len(end.received), end.error) == (1000, "")
+    end.take(data[:50])
+    end.layer.reading_paused(end.now)
+    end.wait(100.0)
+    end.layer.reading_resumed(end.now)
+    end.wait(29.0)
+    assert not end.error
+    end.wait(1.0)
+    assert "not there after 30 s" in end.error
 
 
 def test_silence_that_is_our_own_doing() -> None:

@@ -8,6 +8,7 @@ compression, and what counts as a clean end.
 from __future__ import annotations
 
 import logging
+import math
 from abc import abstractmethod
 from collections.abc import Callable
 
@@ -15,6 +16,7 @@ from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.protocol import Protocol, State
 
+from duologue import Limits
 from duologue_adapters.layers.websocket.messages import LARGEST_JOINED, fragments, messages
 from duologue_adapters.ports import Layer, LayerError
 
@@ -41,16 +43,19 @@ logger.setLevel(logging.WARNING)
 
 
 class WebSocketLayer(Layer):
-    """One end. `max_frame` is the largest of our frames, and so the largest message but for those of joined small ones."""
+    """One end. Of the limits it needs the size of frames of ours, and the time that one may take."""
 
-    def __init__(self, protocol: Protocol, max_frame: int) -> None:
+    def __init__(self, protocol: Protocol, limits: Limits) -> None:
         self._protocol = protocol
-        self._largest = largest_message(max_frame)
+        self._largest = largest_message(limits)
+        self._frame_timeout = limits.frame_timeout
         self._is_open = False
         self._failure: LayerError | None = None
         """It is over, and why. What came in before it is handed up first."""
         self._empty = 0
         self._is_read = True
+        self._began: float | None = None
+        """Since when a WebSocket frame is on its way that is not there yet, so that nothing of it can be handed up."""
         self._heard_at = 0.0
         self._ping_at = 0.0
         self._pings = 0
@@ -66,6 +71,10 @@ class WebSocketLayer(Layer):
                 break
             self._protocol.receive_data(bytes(data[start : start + _SLICE]))
             self._take_events(received, now)
+        if not self._protocol.reader.buffer:
+            self._began = None
+        elif self._began is None:
+            self._began = now
         # What has come before it is told first: data, and that the handshake was done.
         if self._failure is not None and not received and self._is_open == was_open:
             raise self._failure
@@ -98,6 +107,7 @@ class WebSocketLayer(Layer):
                 self._failure = LayerError(f"a WebSocket error: {exc}")  # the close frame is written already
 
     def _take_frame(self, frame: Frame, received: list[bytes]) -> None:
+        self._began = None
         opcode = frame.opcode
         if opcode is Opcode.BINARY or opcode is Opcode.CONT:
             # What belongs together need not be waited for: it is a stream.
@@ -139,6 +149,7 @@ class WebSocketLayer(Layer):
 
     def _opened(self, now: float) -> None:
         self._is_open = True
+        self._began = None
         self._heard_at = now
         self._ping_at = now + PING_EVERY
 
@@ -182,13 +193,15 @@ class WebSocketLayer(Layer):
     def reading_resumed(self, now: float) -> None:
         self._is_read = True
         self._heard_at = now  # it may have said a lot that we did not listen to
+        if self._began is not None:
+            self._began = now
 
     def next_deadline(self) -> float | None:
         if self._failure is not None:
             return 0.0  # to be told, after what came before it
         if not self._is_open or self._protocol.state is not State.OPEN:
             return None
-        return min(self._ping_at, self._silent_at) if self._is_read else self._ping_at
+        return min(self._ping_at, self._silent_at, self._late_at) if self._is_read else self._ping_at
 
     def handle_timer(self, now: float) -> None:
         if self._failure is not None:
@@ -197,6 +210,8 @@ class WebSocketLayer(Layer):
             return
         if self._is_read and now >= self._silent_at:
             raise self._give_up(1011, f"no word for {PING_EVERY + PONG_WITHIN:g} s, and no answer to a ping")
+        if self._is_read and now >= self._late_at:
+            raise self._give_up(1008, f"a WebSocket frame that was not there after {self._frame_timeout:g} s")
         if now >= self._ping_at:
             self._pings += 1
             self._protocol.send_ping(b"%d" % self._pings)
@@ -206,10 +221,15 @@ class WebSocketLayer(Layer):
     def _silent_at(self) -> float:
         return self._heard_at + PING_EVERY + PONG_WITHIN
 
+    @property
+    def _late_at(self) -> float:
+        # Whoever is above limits the time of a frame of ours, and sees nothing of this one yet (docs/faults.md, row 4).
+        return math.inf if self._began is None else self._began + self._frame_timeout
 
-def largest_message(max_frame: int) -> int:
-    """The largest message to be sent or taken."""
-    return max(max_frame, LARGEST_JOINED)
+
+def largest_message(limits: Limits) -> int:
+    """The largest message to be sent or taken: one frame of ours, or small ones that are joined."""
+    return max(limits.max_frame, LARGEST_JOINED)
 
 
 def printable(text: str) -> str:

@@ -9,6 +9,7 @@ from websockets.exceptions import InvalidMessage, InvalidStatus
 from websockets.http11 import Request, Response
 from websockets.uri import WebSocketURI
 
+from duologue import Limits
 from duologue_adapters.layers.websocket.base import WebSocketLayer, largest_message, logger, printable
 from duologue_adapters.ports import LayerError
 
@@ -20,13 +21,13 @@ class WebSocketClient(WebSocketLayer):
     """
 
     def __init__(
-        self, host: str, port: int, path: str = "/", *, secure: bool = False, max_frame: int
+        self, host: str, port: int, path: str = "/", *, secure: bool = False, limits: Limits
     ) -> None:
         path, _, query = path.partition("?")
         self._client = ClientProtocol(
-            WebSocketURI(secure, host, port, path, query), max_size=largest_message(max_frame), logger=logger
+            WebSocketURI(secure, host, port, path, query), max_size=largest_message(limits), logger=logger
         )
-        super().__init__(self._client, max_frame)
+        super().__init__(self._client, limits)
         self._client.send_request(self._client.connect())
 
     def _take_handshake(self, event: Request | Response, now: float) -> None:

@@ -10,6 +10,7 @@ from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 from websockets.typing import Origin
 
+from duologue import Limits
 from duologue_adapters.layers.websocket.base import WebSocketLayer, largest_message, logger
 from duologue_adapters.ports import LayerError
 
@@ -34,11 +35,11 @@ class WebSocketServer(WebSocketLayer):
         origins: Collection[str] | None,
         path: str = "",
         find_page: Callable[[str], Page | None] | None = None,
-        max_frame: int,
+        limits: Limits,
     ) -> None:
         allowed = None if origins is None else [*map(Origin, origins), None]
-        self._server = ServerProtocol(origins=allowed, max_size=largest_message(max_frame), logger=logger)
-        super().__init__(self._server, max_frame)
+        self._server = ServerProtocol(origins=allowed, max_size=largest_message(limits), logger=logger)
+        super().__init__(self._server, limits)
         self._path = path
         self._find_page = find_page
         self._head = b""
