@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from typing import Any
-from urllib.parse import SplitResult, quote, urlsplit
+from urllib.parse import quote, urlsplit
 
 from duologue import ConnectFailed
 
@@ -16,7 +16,7 @@ def host_and_port(url: str) -> tuple[str, int]:
     """The host and the port of `scheme://host:port`. Raises `ConnectFailed` if that is not what it is."""
     try:
         parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
+        host, port = _ascii(parts.hostname), parts.port
     except ValueError as exc:
         raise ConnectFailed(url, f"{exc}; write scheme://host:port") from exc
     if not host or port is None:
@@ -35,10 +35,9 @@ def host_port_and_path(url: str, usual_port: int) -> tuple[str, int, str]:
     """
     write = "write scheme://host:port/path"
     try:
-        parts: SplitResult = urlsplit(url)
-        host, port = parts.hostname, parts.port
-        host = host and (host if host.isascii() else host.encode("idna").decode())
-    except ValueError as exc:  # UnicodeError is one
+        parts = urlsplit(url)
+        host, port = _ascii(parts.hostname), parts.port
+    except ValueError as exc:
         raise ConnectFailed(url, f"{exc}; {write}") from exc
     if not host:
         raise ConnectFailed(url, f"the host is missing: {write}")
@@ -47,6 +46,11 @@ def host_port_and_path(url: str, usual_port: int) -> tuple[str, int, str]:
     path = quote(parts.path, safe=_IN_PATHS)
     query = f"?{quote(parts.query, safe=_IN_PATHS + '?')}" if parts.query else ""
     return host, usual_port if port is None else port, (path or "/" if query else path) + query
+
+
+def _ascii(host: str | None) -> str | None:
+    """A host as it is asked for. Raises `UnicodeError`, a `ValueError`, for what is no name; later each library would in its way."""
+    return host and host.encode("idna").decode()
 
 
 def check_options(scheme: str, options: Mapping[str, Any], known: Collection[str] = ()) -> None:
