@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import struct
 from collections.abc import Callable, Iterator
 
@@ -724,3 +725,29 @@ def test_a_mask_and_no_mask() -> None:
     one.take(message(Opcode.BINARY, b"x"))
     assert "incorrect masking" in one.error
     assert Frame(Opcode.BINARY, b"x").serialize(mask=False) == b"\x82\x01x"
+
+
+PIECES = [
+    REQUEST % b"",
+    PLAIN % (b"GET", b"/", b""),
+    *(message(opcode, b"\x03\xe8") for opcode in Opcode),
+    message(Opcode.BINARY, bytes(300), fin=False),
+    b"HTTP/1.1 101 Switching Protocols\r\n",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n",
+    b"\r\n",
+]
+
+
+@pytest.mark.parametrize("make", [client, server, open_server])
+def test_whatever_comes(make: Callable[[], End]) -> None:
+    """Pieces of the protocol in any order, cut anywhere, with bytes changed: it ends well, or with an error of ours."""
+    for seed in range(1000):
+        chance = random.Random(seed)
+        data = bytearray(b"".join(chance.choices([*PIECES, chance.randbytes(20)], k=chance.randrange(1, 6))))
+        for _ in range(chance.randrange(4)):
+            data[chance.randrange(len(data))] = chance.randrange(256)
+        end = make()
+        end.take(bytes(data), chance.choice([0, 1, 7, 50]))
+        if not end.error:
+            end.end()
+        assert end.error or end.layer.is_ended, seed
