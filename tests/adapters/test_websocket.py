@@ -186,7 +186,7 @@ async def test_a_clean_end(closes: str) -> None:
 
 
 async def test_a_connection_that_is_cut() -> None:
-    """The other end vanishes without a goodbye: that is a lost connection, for callers too."""
+    """The other end hangs up without a goodbye: cut short, for callers too, though no frame of ours was cut."""
     there = Tools()
     async with serving(there.services) as (server, peers), raw(server) as remote:
         await shake_hands(remote)
@@ -202,7 +202,7 @@ async def test_a_connection_that_is_cut() -> None:
                 await remote.receive()
             remote.end_writing()
             event = await closed_event(peers[0])
-        assert event.reason is CloseReason.TRANSPORT_FAILED
+        assert event.reason is CloseReason.TRUNCATED
         assert "without a WebSocket close frame" in event.detail
 
 

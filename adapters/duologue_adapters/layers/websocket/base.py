@@ -18,7 +18,7 @@ from websockets.protocol import Protocol, State
 
 from duologue import Limits
 from duologue_adapters.layers.websocket.messages import LARGEST_JOINED, fragments, messages
-from duologue_adapters.ports import Layer, LayerError
+from duologue_adapters.ports import CutShort, Layer, LayerError
 
 PING_EVERY = 20.0
 """Seconds from ping to ping. Proxies and routers forget a connection that is silent for a minute, some of them sooner."""
@@ -90,7 +90,7 @@ class WebSocketLayer(Layer):
         if not self._is_open:
             raise LayerError("the stream ended during the WebSocket handshake")
         if not self.is_ended:
-            raise LayerError("the stream ended without a WebSocket close frame: something may be missing")
+            raise CutShort("the stream ended without a WebSocket close frame: something may be missing")
 
     def _take_events(self, received: list[bytes], now: float) -> None:
         for event in self._protocol.events_received():
