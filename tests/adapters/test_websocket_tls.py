@@ -11,10 +11,7 @@ from typing import Any
 
 import anyio
 import pytest
-import websockets.asyncio.client
-import websockets.trio.client
 from anyio.streams.tls import TLSStream
-from sniffio import current_async_library
 from tests.adapters.certificates import Certificates
 from tests.adapters.common import (
     RESPONSE_SID,
@@ -27,6 +24,7 @@ from tests.adapters.common import (
     tools,
     until,
 )
+from tests.adapters.websocket_sockets import library_client
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from duologue import CloseReason, ConnectFailed, Limits, Peer, Server, Services, connect, serve
@@ -67,12 +65,6 @@ async def tls_stream(server: Server, certificates: Certificates) -> AsyncIterato
         await anyio.aclose_forcefully(stream)
 
 
-def library_client(url: str, certificates: Certificates, **options: Any) -> Any:
-    """A client of `websockets`, with TLS of its own, on the event loop that runs."""
-    module: Any = websockets.trio.client if current_async_library() == "trio" else websockets.asyncio.client
-    return module.connect(url, proxy=None, ssl=certificates.client_context(), **options)
-
-
 async def test_calls_in_both_directions(certificates: Certificates) -> None:
     """Typed calls from either end, small and large, a clean end; what both layers know is in `info`."""
     here, there = Tools(), Tools()
@@ -93,11 +85,13 @@ async def test_another_librarys_client(certificates: Certificates) -> None:
     """Its TLS and its WebSocket, and our answer; a goodbye from either end is a clean one."""
     there = Tools()
     async with serving(certificates, there.services, origins=["https://example.org"]) as (server, peers):
-        async with library_client(server.url, certificates, origin="https://example.org") as socket:
+        async with library_client(
+            server.url, ssl=certificates.client_context(), origin="https://example.org"
+        ) as socket:
             await socket.send(frame(tools.sid(Add), 1, b'{"a":1,"b":2}'))
             assert await socket.recv() == frame(RESPONSE_SID, 1, b"3")
         assert await peers[0].wait_closed() is CloseReason.CLOSED_BY_REMOTE
-        async with library_client(server.url, certificates) as socket:
+        async with library_client(server.url, ssl=certificates.client_context()) as socket:
             await until(lambda: len(peers) == 2)
             await peers[1].close()
             with pytest.raises(ConnectionClosed) as caught:
@@ -105,7 +99,9 @@ async def test_another_librarys_client(certificates: Certificates) -> None:
             assert caught.value.rcvd is not None
             assert caught.value.rcvd.code == 1000
         with pytest.raises(InvalidStatus) as refused:
-            async with library_client(server.url, certificates, origin="https://evil.example"):
+            async with library_client(
+                server.url, ssl=certificates.client_context(), origin="https://evil.example"
+            ):
                 raise AssertionError
         assert refused.value.response.status_code == 403
 
