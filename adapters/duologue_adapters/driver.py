@@ -227,8 +227,8 @@ class DriverPeer(Peer, Receiver):
         self._connection.receive_data(data, self._now())
         self.drive()
 
-    def eof_received(self) -> None:
-        self._connection.receive_eof(self._now())
+    def eof_received(self, cut_short: str = "") -> None:
+        self._connection.receive_eof(self._now(), cut_short)
         self.drive()
 
     def connection_lost(self, detail: str) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from duologue_adapters.ports import Engine, Job, Layer, LayerError, Link, Receiver, Timer
+from duologue_adapters.handshakes import Handshake
+from duologue_adapters.ports import CutShort, Engine, Job, Layer, LayerError, Link, Receiver, Timer, Waiter
 
 LAST_WORDS = 1.0
 """Seconds in which the last that a layer has to say, a goodbye or what is wrong, can leave before the link is cut."""
+
+LONGEST_WORDS = 10
+"""So many times that long if there is much of it, such as a page, and in each some of it has left."""
 
 
 class LayeredLink(Link, Receiver):
@@ -18,6 +22,8 @@ class LayeredLink(Link, Receiver):
         self._below = below
         self._layer = layer
         self._above: Receiver
+        self._handshake: Handshake | None = None
+        """Stands for the one above, from `open` to `start`."""
         self._waiting: list[bytes] = []
         """Bytes from above that came before the handshake was done."""
         self._held = 0
@@ -33,6 +39,10 @@ class LayeredLink(Link, Receiver):
         self._eof_received = False
         self._is_lost = False
         """The one above was told so, and is not called any more."""
+        self._failure: LayerError | None = None
+        self._is_cut = False
+        """The link below is gone."""
+        self._change_waiter: Waiter | None = None
         self._lingers = False
         """For the one above it is over, and the layer's last words are on their way: then the link is cut here."""
         self._lingering: Job | None = None
@@ -41,10 +51,31 @@ class LayeredLink(Link, Receiver):
 
     # -- a link, for what is above ------------------------------------------------------------------
 
+    async def open(self) -> None:
+        """Begin, and wait until the layer's handshake is done. Only then `start`, which may be left out else.
+
+        Until then reading is paused. Raises `LayerError` if it came to nothing, and then the link is gone. If this is
+        cancelled, it must be aborted.
+        """
+        self._handshake = handshake = Handshake(self._engine.waiter())
+        self._begin(handshake)
+        await handshake.done
+        if not handshake.is_open:
+            self.abort()  # which leaves alone what the layer has to say about it
+            while not self._is_cut:
+                await self._change()
+            raise self._failure or LayerError(handshake.lost)
+        self.extra = {**self._below.extra, **self._layer.extra}
+
     def start(self, receiver: Receiver) -> None:
+        handshake, self._handshake = self._handshake, None
+        if handshake is None:
+            self._begin(receiver)
+            return
         self._above = receiver
-        self._below.start(self)
-        self._settle()
+        if not self._is_lost:
+            self._below.resume_reading()  # first, since what came early may make the receiver pause
+        handshake.pass_on(receiver)
 
     def write(self, buffers: list[bytes]) -> bool:
         if self._is_lost:
@@ -62,10 +93,14 @@ class LayeredLink(Link, Receiver):
         return self._below.unsent + self._held + sum(map(len, self._waiting))
 
     def pause_reading(self) -> None:
+        self._layer.reading_paused(self._engine.now())
         self._below.pause_reading()
 
     def resume_reading(self) -> None:
+        self._layer.reading_resumed(self._engine.now())
         self._below.resume_reading()
+        if not self._is_lost:
+            self._set_timer()
 
     def end_writing(self) -> None:
         self._eof_asked = True
@@ -78,6 +113,11 @@ class LayeredLink(Link, Receiver):
             self._linger("")
         else:
             self._below.abort()
+
+    async def wait_said(self) -> None:
+        while self._lingers and self._is_writing and not self._is_cut:
+            await self._change()
+        await self._below.wait_said()
 
     # -- a receiver, for the link below ----------------------------------------------------------------
 
@@ -94,7 +134,7 @@ class LayeredLink(Link, Receiver):
             self._above.data_received(piece)
         self._tell_end()
 
-    def eof_received(self) -> None:
+    def eof_received(self, cut_short: str = "") -> None:
         self._eof_received = True
         if self._lingers and not self._is_writing:
             self._below.abort()
@@ -102,22 +142,27 @@ class LayeredLink(Link, Receiver):
             return
         try:
             self._layer.receive_eof(self._engine.now())
+        except CutShort as exc:
+            cut_short = str(exc)
         except LayerError as exc:
             self._fail(exc)
             return
         self._settle()
-        self._tell_end(really=True)
+        self._tell_end(cut_short, really=True)
 
     def connection_lost(self, detail: str) -> None:
         self._cancel_timer()
         if self._lingering is not None:
             self._lingering.cancel()
         self._lose(detail)
+        self._is_cut = True
+        self._changed()
 
     def all_written(self) -> None:
         self._is_writing = False
         if self._lingers:
             self._say_last_words()
+            self._changed()
             return
         self._settle()
         self._tell_written()
@@ -127,6 +172,11 @@ class LayeredLink(Link, Receiver):
     @property
     def _has_unwritten(self) -> bool:
         return self._is_writing or bool(self._waiting)
+
+    def _begin(self, receiver: Receiver) -> None:
+        self._above = receiver
+        self._below.start(self)
+        self._settle()
 
     def _pass_to_layer(self, buffers: list[bytes]) -> None:
         self._held += sum(map(len, buffers))
@@ -138,6 +188,8 @@ class LayeredLink(Link, Receiver):
             return
         layer = self._layer
         if layer.is_open:
+            if self._handshake is not None and self._handshake.end():
+                self._below.pause_reading()
             if self._waiting:
                 waiting, self._waiting = self._waiting, []
                 self._pass_to_layer(waiting)
@@ -160,10 +212,10 @@ class LayeredLink(Link, Receiver):
             self._owes_written = False
             self._above.all_written()
 
-    def _tell_end(self, *, really: bool = False) -> None:
+    def _tell_end(self, cut_short: str = "", *, really: bool = False) -> None:
         if (really or self._layer.is_ended) and not self._eof_told and not self._is_lost:
             self._eof_told = True
-            self._above.eof_received()
+            self._above.eof_received(cut_short)
 
     def _lose(self, detail: str) -> None:
         if not self._is_lost:
@@ -177,17 +229,27 @@ class LayeredLink(Link, Receiver):
         What the layer has to say about it still leaves; what comes in meanwhile is dropped. To cut the link at once could
         destroy it on its way.
         """
+        self._failure = error
         self._linger(str(error))
 
     def _linger(self, detail: str) -> None:
         self._lingers = True
         self._cancel_timer()
         # A job, and no timer: should all end before that, the engine ends it, and the link with it.
-        self._lingering = self._engine.start(self._engine.sleep(LAST_WORDS))
+        self._lingering = self._engine.start(self._let_last_words_leave())
         if self._lingering is not None:
             self._lingering.add_done_callback(lambda _: self._below.abort())
         self._say_last_words()
         self._lose(detail)
+
+    async def _let_last_words_leave(self) -> None:
+        unsent = float("inf")
+        for _ in range(LONGEST_WORDS):
+            await self._engine.sleep(LAST_WORDS)
+            left = self._below.unsent
+            if not 0 < left < unsent:
+                return
+            unsent = left
 
     def _say_last_words(self) -> None:
         if self._is_writing:
@@ -199,6 +261,15 @@ class LayeredLink(Link, Receiver):
             self._below.end_writing()
             if self._eof_received:
                 self._below.abort()
+
+    async def _change(self) -> None:
+        """Wait until something may be over."""
+        self._change_waiter = self._engine.waiter()
+        await self._change_waiter
+
+    def _changed(self) -> None:
+        if self._change_waiter is not None and not self._change_waiter.done():
+            self._change_waiter.set_result(None)
 
     # -- time -------------------------------------------------------------------------------------------
 

@@ -76,6 +76,7 @@ class MemoryLink(Link):
             if not end._is_cut:
                 end._is_cut = True
                 end._schedule()
+        self._schedule()  # it may have been cut there already, and held that back behind an end that was not read
 
     def _move(self) -> None:
         """Move what fits into the other end's inbox. A buffer that does not fit goes in pieces."""

@@ -52,9 +52,20 @@ class Listener(ABC):
     url: str
     """Where it really listens."""
 
+    has_handshake = False
+    """Whether a link that was accepted needs `open` before it is used."""
+
     @abstractmethod
     async def accept(self) -> Link:
         """The next link. Raises `OSError` if it can't be had for want of something, which may pass."""
+
+    async def open(self, link: Link) -> Link:
+        """Do the handshake on a link that was accepted, and give what is to be used from then on.
+
+        The server runs this for many links at once, cuts the link when `Limits.handshake_timeout` is over, and cancels this.
+        Raises `LayerError`.
+        """
+        return link
 
     @abstractmethod
     def close(self) -> None:
@@ -150,8 +161,8 @@ class Receiver(ABC):
         """Bytes came. A view is valid only until this returns."""
 
     @abstractmethod
-    def eof_received(self) -> None:
-        """The other end has ended its half."""
+    def eof_received(self, cut_short: str = "") -> None:
+        """The other end has ended its half. `cut_short` says in words why that is no clean end; empty if it is one."""
 
     @abstractmethod
     def connection_lost(self, detail: str) -> None:
@@ -169,7 +180,7 @@ class Link(ABC):
     """The other end, for people."""
 
     extra: Mapping[str, Any] = _NOTHING
-    """What else is known about the other end, for `PeerInfo.extra`."""
+    """What else is known of the other end, for `PeerInfo.extra`."""
 
     @abstractmethod
     def start(self, receiver: Receiver) -> None:
@@ -200,9 +211,16 @@ class Link(ABC):
     def abort(self) -> None:
         """Cut it, at once, whatever is unsent. `connection_lost` follows."""
 
+    async def wait_said(self) -> None:
+        """After `abort`: wait until a layer's last words have left. Most links have none. One may wait, for a second at most."""
+        return
+
 
 class Layer(ABC):
     """Stands between a link and what uses it, without I/O: TLS, WebSocket. `LayeredLink` runs it."""
+
+    extra: Mapping[str, Any] = _NOTHING
+    """What the handshake has told of the other end, for `PeerInfo.extra`; looked at once, when it `is_open`."""
 
     @abstractmethod
     def receive_data(self, data: bytes | memoryview, now: float) -> list[bytes]:
@@ -210,7 +228,7 @@ class Layer(ABC):
 
     @abstractmethod
     def receive_eof(self, now: float) -> None:
-        """The link's stream has ended. Raises `LayerError` if that cuts the layer's own stream."""
+        """The link's stream has ended. Raises `CutShort` if that cuts the layer's own stream, or `LayerError` if it must not be."""
 
     @abstractmethod
     def send_data(self, buffers: list[bytes], now: float) -> None:
@@ -234,6 +252,12 @@ class Layer(ABC):
     def is_ended(self) -> bool:
         """Whether the other end has said goodbye in the layer's way."""
 
+    def reading_paused(self, now: float) -> None:  # noqa: B027 - most layers don't mind
+        """Nothing comes from the link for now, since whoever is above has enough: silence means nothing, until further notice."""
+
+    def reading_resumed(self, now: float) -> None:  # noqa: B027 - the same
+        """The link is read again."""
+
     @abstractmethod
     def next_deadline(self) -> float | None:
         """When to call `handle_timer`; None for never."""
@@ -244,4 +268,8 @@ class Layer(ABC):
 
 
 class LayerError(Exception):
-    """The other end broke a layer's rules; the text says which."""
+    """The other end broke a layer's rules; the text says which. The link is lost for what is above."""
+
+
+class CutShort(LayerError):
+    """The stream ended without the layer's goodbye. That is an end of the stream for what is above, but no clean one."""

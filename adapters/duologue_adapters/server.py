@@ -11,6 +11,7 @@ from duologue import Peer, PeerSettings, Server, ServerSettings, ServiceMap
 from duologue_adapters.context import running_request
 from duologue_adapters.driver import DriverPeer
 from duologue_adapters.engines.endings import end_of_process_in
+from duologue_adapters.handshakes import Handshakes
 from duologue_adapters.ports import Engine, Job, Link, Listener, Waiter
 from duologue_adapters.waiting import tell_all, wait_among
 
@@ -56,6 +57,8 @@ async def running_peer(engine: Engine, link: Link, settings: PeerSettings) -> As
         peer.abort("left by an exception")
         raise
     await engine.finish(peer.close)
+    # The engine ends with the block. A layer's goodbye that has not left by then would be missed at the other end.
+    await engine.finish(link.wait_said)
 
 
 class DriverServer(Server):
@@ -66,6 +69,9 @@ class DriverServer(Server):
         self._listener = listener
         self._settings = settings
         self._peers: dict[DriverPeer, None] = {}
+        self._handshakes = Handshakes(
+            engine, listener, settings.limits.handshake_timeout, self._add, self._one_less
+        )
         self._is_closing = False
         self._is_closed = False
         self._accepting: Job | None = None
@@ -99,7 +105,7 @@ class DriverServer(Server):
         """Accept links until cancelled. Over the limit of connections it waits until one has ended."""
         pause, longest = ACCEPT_BACKOFF
         while True:
-            if len(self._peers) >= self._settings.limits.connections:
+            if len(self._peers) + len(self._handshakes) >= self._settings.limits.connections:
                 self._room = self._engine.waiter()
                 await self._room
                 continue
@@ -111,7 +117,10 @@ class DriverServer(Server):
                 pause = min(2 * pause, longest)
             else:
                 pause = ACCEPT_BACKOFF[0]
-                self._add(link)
+                if self._listener.has_handshake and not self._is_closing:
+                    self._handshakes.begin(link)
+                else:
+                    self._add(link)
 
     def _add(self, link: Link) -> None:
         if self._is_closing:  # it came in the same moment
@@ -144,6 +153,10 @@ class DriverServer(Server):
 
     def _remove(self, peer: DriverPeer) -> None:
         self._peers.pop(peer, None)
+        self._one_less()
+
+    def _one_less(self) -> None:
+        """There is room for another connection, and the server may have ended with this one."""
         if self._room is not None and not self._room.done():
             self._room.set_result(None)
         self._settle()
@@ -153,6 +166,7 @@ class DriverServer(Server):
         self._is_closing = True
         if self._accepting is not None:
             self._accepting.cancel()
+        self._handshakes.cut_all()
         self._settle()
 
     async def close(self, *, grace: float = 0.0) -> None:
@@ -175,7 +189,8 @@ class DriverServer(Server):
             peer.abort("the server is left by an exception")
 
     def _settle(self) -> None:
-        if self._is_closing and not self._peers and self._accepting is None and not self._is_closed:
+        is_idle = not self._peers and not self._handshakes and self._accepting is None
+        if self._is_closing and is_idle and not self._is_closed:
             self._is_closed = True
             tell_all(self._waiters)
 

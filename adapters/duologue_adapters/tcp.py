@@ -5,19 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-import anyio
-
-from duologue import (
-    Adapter,
-    ConnectFailed,
-    HandshakeTimeout,
-    Peer,
-    PeerSettings,
-    Server,
-    ServerSettings,
-    hookimpl,
-)
+from duologue import Adapter, ConnectFailed, Peer, PeerSettings, Server, ServerSettings, hookimpl
 from duologue_adapters.engines import engine_here
+from duologue_adapters.opening import connecting
 from duologue_adapters.ports import Listener
 from duologue_adapters.server import running_peer, running_server
 from duologue_adapters.urls import check_options, host_and_port
@@ -33,14 +23,8 @@ class TcpAdapter(Adapter):
         check_options("tcp", settings.options)
         host, port = host_and_port(url)
         async with engine_here() as engine:
-            seconds = settings.limits.handshake_timeout
-            try:
-                with anyio.fail_after(seconds):
-                    link = await engine.connect_tcp(host, port)
-            except TimeoutError as exc:
-                raise HandshakeTimeout(url, seconds) from exc
-            except OSError as exc:
-                raise ConnectFailed(url, str(exc)) from exc
+            with connecting(url, settings.limits.handshake_timeout):
+                link = await engine.connect_tcp(host, port)
             async with running_peer(engine, link, settings) as peer:
                 yield peer
 

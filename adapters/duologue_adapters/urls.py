@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, NoReturn
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from duologue import ConnectFailed, Server
+
+_IN_PATHS = "/%:@!$&'()*+,;=-._~"
+"""What may stand in a path as it is, besides letters and digits."""
 
 
 def host_and_port(url: str) -> tuple[str, int]:
     """The host and the port of `scheme://host:port`. Raises `ConnectFailed` if that is not what it is."""
     try:
         parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
+        host, port = _ascii(parts.hostname), parts.port
     except ValueError as exc:
         raise ConnectFailed(url, f"{exc}; write scheme://host:port") from exc
     if not host or port is None:
@@ -24,6 +27,31 @@ def host_and_port(url: str) -> tuple[str, int]:
     if parts.path not in ("", "/") or parts.query or parts.fragment or parts.username:
         raise ConnectFailed(url, "only a host and a port mean anything here: write scheme://host:port")
     return host, port
+
+
+def host_port_and_path(url: str, usual_port: int) -> tuple[str, int, str]:
+    """The host, the port, and the path with its query of `scheme://host:port/path`; the path is empty if there is none.
+
+    All are in the letters that a request is written in. Raises `ConnectFailed` if that is not what the URL is.
+    """
+    write = "write scheme://host:port/path"
+    try:
+        parts = urlsplit(url)
+        host, port = _ascii(parts.hostname), parts.port
+    except ValueError as exc:
+        raise ConnectFailed(url, f"{exc}; {write}") from exc
+    if not host:
+        raise ConnectFailed(url, f"the host is missing: {write}")
+    if parts.fragment or parts.username is not None:
+        raise ConnectFailed(url, f"only host, port, path and query mean anything here: {write}")
+    path = quote(parts.path, safe=_IN_PATHS)
+    query = f"?{quote(parts.query, safe=_IN_PATHS + '?')}" if parts.query else ""
+    return host, usual_port if port is None else port, (path or "/" if query else path) + query
+
+
+def _ascii(host: str | None) -> str | None:
+    """A host as it is asked for. Raises `UnicodeError`, a `ValueError`, for what is no name; later each library would in its way."""
+    return host and host.encode("idna").decode()
 
 
 def check_options(scheme: str, options: Mapping[str, Any], known: Collection[str] = ()) -> None:

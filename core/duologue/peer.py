@@ -41,7 +41,8 @@ class PeerInfo:
         self.address = address
         """The other end's address, as the transport writes it."""
         self.extra = dict(extra or {})
-        """What else the transport knows: a TLS identity, credentials of a Unix socket."""
+        """What else the transport knows, by the name of what knows it. `"tls"`: a `TlsIdentity` of
+        `duologue_adapters.layers`, with the protocol's version, the cipher, and the other end's certificate."""
 
     def __repr__(self) -> str:
         return f"PeerInfo(name={self.name!r}, address={self.address!r})"

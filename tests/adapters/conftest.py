@@ -13,6 +13,7 @@ from typing import Any
 
 import anyio
 import pytest
+from tests.adapters.certificates import Certificates
 
 HERE = Path(__file__).parent
 LONGEST = float(os.environ.get("DUOLOGUE_LONGEST", "60"))
@@ -56,6 +57,12 @@ def wireformat(request: pytest.FixtureRequest) -> str:
     """The name of each wire format."""
     name: str = request.param
     return name
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """An authority, and what it has signed."""
+    return Certificates(tmp_path_factory.mktemp("certificates"))
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import struct
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import anyio
 from sniffio import current_async_library
 
-from duologue import Limits, Peer, PeerSettings, ServerSettings, Services
+from duologue import Limits, Peer, PeerSettings, Server, ServerSettings, Services
 from duologue.plugins import find_wireformat
 from duologue_adapters import Engine, Layer, LayeredLink, LayerError, Link, Listener
 from duologue_adapters.engines import engine_here
-from duologue_adapters.memory import MemoryLink
+from duologue_adapters.memory import MemoryLink, MemoryListener, _listeners
+from duologue_adapters.opening import LayeredListener, LayerFactory, connecting, open_layers
 from duologue_adapters.server import running_peer, running_server
 
 PING, PONG, DATA, BYE = b"PQDB"
@@ -196,47 +197,80 @@ async def over_layers(
             yield client, server
 
 
-class LayeredListener(Listener):
-    """Puts layers on each link that it accepts, as an adapter for TLS would."""
+def client_layers(started: float) -> list[LayerFactory]:
+    """What a client puts on its link: three layers, the lowest first."""
+    return [lambda: Masked(1), lambda: Messages(started=started), lambda: Masked(2)]
 
-    def __init__(self, engine: Engine, below: Listener) -> None:
-        self._engine = engine
-        self._below = below
-        self.url = below.url
-        self.layers: list[Messages] = []
 
-    async def accept(self) -> Link:
-        link = await self._below.accept()
-        messages = Messages(greets=False, started=self._engine.now())
-        self.layers.append(messages)
-        return layered(self._engine, link, Masked(1), messages, Masked(2))
+@asynccontextmanager
+async def layered_serving(
+    url: str,
+    services: Services | None,
+    limits: Limits = Limits(),
+    on_peer: Callable[[Peer], Awaitable[None] | None] | None = None,
+) -> AsyncIterator[Server]:
+    """A server whose connections have three layers, on TCP or in memory."""
+    async with engine_here() as engine:
 
-    def close(self) -> None:
-        self._below.close()
+        async def listen() -> Listener:
+            below: Listener
+            if url.startswith("mem"):
+                name = url.removeprefix("mem://")
+                below = _listeners[name] = MemoryListener(engine, name)
+            else:
+                below = await engine.listen_tcp("127.0.0.1", 0)
+            return LayeredListener(
+                engine,
+                below,
+                below.url,
+                lambda: Masked(1),
+                lambda: Messages(greets=False, started=engine.now()),
+                lambda: Masked(2),
+            )
+
+        settings = ServerSettings(
+            wireformat=find_wireformat("json"), services=services, limits=limits, on_peer=on_peer
+        )
+        async with running_server(engine, listen, settings) as server:
+            yield server
 
 
 @asynccontextmanager
 async def layered_server(services: Services | None, limits: Limits = Limits()) -> AsyncIterator[str]:
-    """A TCP server whose connections have three layers; gives its URL."""
-    async with engine_here() as engine:
-
-        async def listen() -> Listener:
-            return LayeredListener(engine, await engine.listen_tcp("127.0.0.1", 0))
-
-        settings = ServerSettings(wireformat=find_wireformat("json"), services=services, limits=limits)
-        async with running_server(engine, listen, settings) as server:
-            yield server.url
+    """One on TCP; gives its URL."""
+    async with layered_serving("tcp", services, limits) as server:
+        yield server.url
 
 
 @asynccontextmanager
 async def layered_client(
-    url: str, services: Services | None = None, limits: Limits = Limits()
+    url: str, services: Services | None = None, limits: Limits = Limits(), *layers: LayerFactory
 ) -> AsyncIterator[Peer]:
-    """A client of it."""
-    host, port = url.removeprefix("tcp://").split(":")
+    """A client of it, with other layers if some are given."""
     async with engine_here() as engine:
-        link = await engine.connect_tcp(host, int(port))
-        link = layered(engine, link, Masked(1), Messages(started=engine.now()), Masked(2))
+        with connecting(url, limits.handshake_timeout):
+            link = await open_link(engine, url)
+            link = await open_layers(engine, link, *(layers or client_layers(engine.now())))
         settings = PeerSettings(wireformat=find_wireformat("json"), services=services, limits=limits)
         async with running_peer(engine, link, settings) as peer:
             yield peer
+
+
+async def open_link(engine: Engine, url: str) -> Link:
+    """A link to a server, with nothing on it yet."""
+    if url.startswith("mem"):
+        return _listeners[url.removeprefix("mem://")].open_link(engine)
+    host, port = url.removeprefix("tcp://").split(":")
+    return await engine.connect_tcp(host, int(port))
+
+
+@asynccontextmanager
+async def bare_links(url: str, count: int = 1) -> AsyncIterator[list[Link]]:
+    """Links to a server that say nothing."""
+    async with engine_here() as engine:
+        links = [await open_link(engine, url) for _ in range(count)]
+        try:
+            yield links
+        finally:
+            for link in links:
+                link.abort()

@@ -215,3 +215,27 @@ async def test_a_stalled_write_is_seen_through_layers() -> None:
             await client.remote(tools).call(Echo(data=bytes(500_000)))
         assert await client.wait_closed() is CloseReason.WRITE_STALLED
         server._link.resume_reading()  # type: ignore[attr-defined]
+
+
+class Listening(Masked):
+    """Remembers whether it is read, as a layer with pings must."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[bool] = []
+
+    def reading_paused(self, now: float) -> None:
+        self.told.append(False)
+
+    def reading_resumed(self, now: float) -> None:
+        self.told.append(True)
+
+
+async def test_a_layer_is_told_when_reading_pauses() -> None:
+    """Each layer of a stack learns it: for one that waits for a pong, a silence of our own making means nothing."""
+    layers = [Listening(), Listening()]
+    async with over_layers([Masked(), Masked()], [*layers]) as (_, server):
+        server._link.pause_reading()  # type: ignore[attr-defined]
+        assert [layer.told for layer in layers] == [[False], [False]]
+        server._link.resume_reading()  # type: ignore[attr-defined]
+        assert [layer.told for layer in layers] == [[False, True], [False, True]]

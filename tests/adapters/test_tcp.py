@@ -34,6 +34,8 @@ from duologue import (
         "tcp://me@127.0.0.1:7000",
         "tcp://[::1:7000",
         "tcp:127.0.0.1:7000",
+        "tcp://two..dots:7000",
+        "tcp://" + "long" * 20 + ":7000",
     ],
 )
 async def test_urls_that_are_none(url: str) -> None:

@@ -591,6 +591,15 @@ def test_a_close_with_an_end_of_stream_that_waits(grace: float) -> None:
     assert names(solo.connection.events())[-2:] == ["WritingFinished", "PeerClosed"]
 
 
+def test_an_end_that_was_cut_short_behind_a_pause() -> None:
+    """What the transport says about the end is kept until the end is looked at."""
+    solo, running = paused(response_frame(1, b"answer"))
+    solo.connection.receive_eof(solo.now, "no close_notify")
+    assert solo.connection.phase is OPEN
+    solo.connection.done(running, solo.now)
+    assert only(solo.connection.events(), PeerClosed).reason is CloseReason.TRUNCATED
+
+
 def test_garbage_behind_a_pause_that_a_close_ends() -> None:
     """The close is first, so its reason stays; the remote is told of its mistake all the same."""
     solo, running = paused(bytes(24))

@@ -229,6 +229,14 @@ def test_weak_point_16_a_truncated_stream_is_not_clean() -> None:
     assert (closed.reason, closed.detail) == (CloseReason.TRUNCATED, "26 of 27 bytes of a frame")
 
 
+def test_weak_point_16_a_transport_knows_that_its_stream_was_cut() -> None:
+    """Between two frames, but without the transport's goodbye: truncated, in the transport's words."""
+    solo = Solo()
+    solo.connection.receive_eof(solo.now, "no close_notify")
+    closed = only(solo.connection.events(), PeerClosed)
+    assert (closed.reason, closed.detail) == (CloseReason.TRUNCATED, "no close_notify")
+
+
 def test_weak_point_17_closed_once_for_one_reason() -> None:
     """Close, close again, the remote's end, a loss: one event, with the first reason and its words."""
     solo = Solo()

@@ -202,8 +202,13 @@ class Connection:
         elif not self._reading.is_paused:
             self._reading.note_progress(False, now)
 
-    def receive_eof(self, now: float) -> None:
-        """The remote has ended its half of the stream."""
+    def receive_eof(self, now: float, cut_short: str = "") -> None:
+        """The remote has ended its half of the stream.
+
+        `cut_short`: the transport knows that this is no clean end, and in these words why. TLS without `close_notify`
+        is of this kind: anyone on the way can end a TCP stream.
+        """
+        self._reading.cut_short = cut_short
         if self._reading.is_paused:
             self._reading.eof_waits = True
         else:

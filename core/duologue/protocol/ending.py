@@ -82,6 +82,8 @@ class Ending:
         if life.is_open:
             if reading.decoder.is_inside_frame:
                 self._leave_open(CloseReason.TRUNCATED, reading.describe_rest())
+            elif reading.cut_short:
+                self._leave_open(CloseReason.TRUNCATED, reading.cut_short)
             else:
                 self._leave_open(CloseReason.CLOSED_BY_REMOTE, "")
             self._incoming.clear_parking(now, answer=False)

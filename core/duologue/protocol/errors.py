@@ -25,7 +25,7 @@ class CloseReason(StrEnum):
 
     CLOSED_LOCALLY = "closed locally"
     CLOSED_BY_REMOTE = "closed by remote"
-    TRUNCATED = "closed by remote in the middle of a frame"
+    TRUNCATED = "cut short"
     PROTOCOL_ERROR = "protocol error"
     TRANSPORT_FAILED = "transport failed"
     KEEPALIVE_TIMEOUT = "keepalive timeout"

@@ -8,7 +8,7 @@ from duologue.protocol.frames import FrameDecoder
 class Reading:
     """What was received and not decoded. While it is paused nothing of it is looked at, and its clock stands still."""
 
-    __slots__ = ("_began", "_decoder", "_frame_timeout", "eof_seen", "eof_waits", "is_paused")
+    __slots__ = ("_began", "_decoder", "_frame_timeout", "cut_short", "eof_seen", "eof_waits", "is_paused")
 
     def __init__(self, decoder: FrameDecoder, frame_timeout: float) -> None:
         self._decoder = decoder
@@ -19,6 +19,8 @@ class Reading:
         """Whether frames stay undecoded."""
         self.eof_waits = False
         """The stream has ended behind frames that are not decoded yet."""
+        self.cut_short = ""
+        """What is wrong with the end of the stream, if it came without what makes it a clean one."""
         self.eof_seen = False
         """The stream has ended, and that has been dealt with."""
 

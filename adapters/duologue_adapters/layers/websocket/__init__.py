@@ -1,0 +1,6 @@
+"""WebSocket as a layer, without I/O: a client's end, and a server's."""
+
+from duologue_adapters.layers.websocket.client import WebSocketClient
+from duologue_adapters.layers.websocket.server import Page, WebSocketServer
+
+__all__ = ["Page", "WebSocketClient", "WebSocketServer"]

@@ -1,0 +1,72 @@
+"""A folder of files for a page's sake: its HTML, its scripts and styles. No web server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import unquote
+
+CONTENT_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".gif": "image/gif",
+    ".html": "text/html; charset=utf-8",
+    ".ico": "image/vnd.microsoft.icon",
+    ".jpeg": "image/jpeg",
+    ".jpg": "image/jpeg",
+    ".js": "text/javascript; charset=utf-8",
+    ".json": "application/json",
+    ".map": "application/json",
+    ".mjs": "text/javascript; charset=utf-8",
+    ".png": "image/png",
+    ".svg": "image/svg+xml",
+    ".txt": "text/plain; charset=utf-8",
+    ".wasm": "application/wasm",
+    ".webp": "image/webp",
+    ".woff2": "font/woff2",
+}
+"""A list of our own: the system's differ from machine to machine, and some don't know that `.mjs` is a script."""
+
+LARGEST = 16 * 1024 * 1024
+"""A file is read at once, into memory, so a larger one is not there."""
+
+
+class StaticFiles:
+    """The files of a folder, by the path of a URL. Nothing outside of it, whatever the path or a symbolic link says."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises `OSError` if there is no such folder."""
+        self._root = folder.resolve(strict=True)
+        if not self._root.is_dir():
+            raise NotADirectoryError(f"{folder} is no folder")
+
+    def find(self, path: str) -> tuple[str, bytes] | None:
+        """Content type and content of the file at a path, or None; `index.html` for a path that ends in a slash."""
+        file = self._file_at(path)
+        if file is None:
+            return None
+        try:
+            with file.open("rb") as stream:
+                content = stream.read(LARGEST + 1)
+        except OSError:
+            return None
+        if len(content) > LARGEST:
+            return None
+        return CONTENT_TYPES.get(file.suffix.lower(), "application/octet-stream"), content
+
+    def _file_at(self, path: str) -> Path | None:
+        if not path.startswith("/"):
+            return None
+        try:
+            names = unquote(path, errors="strict").split("/")[1:]
+        except UnicodeDecodeError:
+            return None
+        if not names[-1]:
+            names[-1] = "index.html"
+        # A name with a dot in front is hidden, or leads upwards; an empty one, a separator or a null byte has no meaning here.
+        if any(not name or name.startswith(".") or set(name) & set("\\\0:") for name in names):
+            return None
+        try:
+            file = self._root.joinpath(*names).resolve(strict=True)
+        except (OSError, RuntimeError):  # a circle of symbolic links
+            return None
+        # Only a regular file: to open a pipe would wait for ever.
+        return file if file.is_relative_to(self._root) and file.is_file() else None
