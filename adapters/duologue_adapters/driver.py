@@ -73,7 +73,7 @@ class DriverPeer(Peer, Receiver):
         self._now = engine.now
         self._link = link
         self._limits = limits
-        self._info = PeerInfo(name, link.address)
+        self._info = PeerInfo(name, link.address, link.extra)
         self._connection = connection = Connection(
             _no_services,
             ErrorBodies(wireformat.encode_plain, wireformat.decode_plain),

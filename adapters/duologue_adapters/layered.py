@@ -13,6 +13,7 @@ class LayeredLink(Link, Receiver):
 
     def __init__(self, engine: Engine, below: Link, layer: Layer) -> None:
         self.address = below.address
+        self.extra = below.extra
         self._engine = engine
         self._below = below
         self._layer = layer

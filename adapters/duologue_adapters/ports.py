@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextvars import Context
+from types import MappingProxyType
 from typing import Any, Protocol
 
 
@@ -100,6 +101,10 @@ class Engine(ABC):
         """
 
     @abstractmethod
+    def watch_readable(self, fd: int, callback: Callable[[], None]) -> Job:
+        """Call it whenever a descriptor is readable, until the job is cancelled. Close the descriptor only when that has ended."""
+
+    @abstractmethod
     async def sleep(self, seconds: float) -> None:
         """Wait."""
 
@@ -141,6 +146,9 @@ class Link(ABC):
 
     address: str = ""
     """The other end, for people."""
+
+    extra: Mapping[str, Any] = MappingProxyType({})
+    """What else is known about the other end, for `PeerInfo.extra`."""
 
     @abstractmethod
     def start(self, receiver: Receiver) -> None:

@@ -74,6 +74,9 @@ class CallbacksEngine(Engine, AbstractAsyncContextManager[Engine]):
     async def run_in_thread(self, function: Callable[[], None], ended: Callable[[], None]) -> None:
         await self._threads.run(function, ended)
 
+    def watch_readable(self, fd: int, callback: Callable[[], None]) -> Job:
+        return ReadableWatch(self._loop, fd, callback)
+
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
@@ -96,6 +99,30 @@ class CallbacksEngine(Engine, AbstractAsyncContextManager[Engine]):
     async def listen_tcp(self, host: str, port: int) -> Listener:
         infos = await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         return SocketListener(listening_socket(infos[0][0], infos[0][4]))
+
+
+class ReadableWatch:
+    """A descriptor in the loop's selector. Cancelled, it has ended at once."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, fd: int, callback: Callable[[], None]) -> None:
+        self._loop = loop
+        self._fd = fd
+        self._is_cancelled = False
+        self._callbacks: list[Callable[[Any], object]] = []
+        loop.add_reader(fd, callback)
+
+    def cancel(self) -> None:
+        if not self._is_cancelled:
+            self._is_cancelled = True
+            self._loop.remove_reader(self._fd)
+            for callback in self._callbacks:
+                callback(self)
+
+    def add_done_callback(self, callback: Callable[[Any], object], /) -> None:
+        if self._is_cancelled:
+            callback(self)
+        else:
+            self._callbacks.append(callback)
 
 
 def _cancel_requests() -> Callable[[], int]:
