@@ -6,6 +6,8 @@ import errno
 import os
 import socket
 import stat
+from collections.abc import Callable
+from contextlib import suppress
 
 import zmq
 
@@ -30,6 +32,21 @@ async def bind(engine: Engine, sock: Socket, endpoint: str) -> str:
     found = sock.getsockopt(zmq.LAST_ENDPOINT)
     assert isinstance(found, bytes)
     return found.rstrip(b"\0").decode()
+
+
+def remover(endpoint: str) -> Callable[[], None]:
+    """What removes the file that an endpoint has, if it has one, and if it is still the same then: the library leaves it there."""
+    path = endpoint.removeprefix("ipc://")
+    if path == endpoint:
+        return lambda: None
+    ours = os.lstat(path)
+
+    def remove() -> None:
+        with suppress(OSError):
+            if os.path.samestat(os.lstat(path), ours):
+                os.unlink(path)
+
+    return remove
 
 
 def _bind(sock: Socket, endpoint: str) -> None:

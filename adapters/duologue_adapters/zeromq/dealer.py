@@ -91,14 +91,14 @@ class _Dealer:
         else:
             self.dropped += 1
 
-    def _looked(self, is_drained: bool) -> None:
+    def _looked(self, is_alive: bool) -> None:
         link = self.link
         link.settle()
-        if link.lost is not None or not is_drained:
+        if link.lost is not None:
             return
         # A DEALER takes messages while it is connected. The library would connect again, to what may be another server,
         # and that is another connection.
-        if self._pump.can_send is not self._is_connected:
+        if is_alive is not self._is_connected:
             if self._is_connected:
                 link.cut("the connection is gone, or the other end does not read")
                 return

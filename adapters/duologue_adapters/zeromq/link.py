@@ -63,7 +63,7 @@ class MessageLink(Link):
             return False  # its loss is on the way
         self.session.send_data(buffers)
         self.flush()
-        self._owes_written = self.lost is not None or self.session.unsent > 0
+        self._owes_written = self.session.unsent > 0
         return not self._owes_written
 
     @property

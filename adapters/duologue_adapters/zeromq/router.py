@@ -12,7 +12,7 @@ from duologue import ConnectFailed
 from duologue_adapters.ports import Engine, Link, Listener, Waiter
 from duologue_adapters.zeromq.addresses import url_of
 from duologue_adapters.zeromq.authenticator import authenticator
-from duologue_adapters.zeromq.binding import bind
+from duologue_adapters.zeromq.binding import bind, remover
 from duologue_adapters.zeromq.keys import Keys
 from duologue_adapters.zeromq.link import MessageLink
 from duologue_adapters.zeromq.messages import Kind, LinkError, Message, aborting, parse
@@ -34,15 +34,23 @@ async def listen(engine: Engine, url: str, endpoint: str, keys: Keys | None, hea
                 keys.set_on(socket, domain)
             socket.setsockopt(zmq.IPV6, "[" in endpoint)
             endpoint = await bind(engine, socket, endpoint)
-            return RouterListener(
-                engine, socket, url_of(endpoint), heartbeat, partial(authenticator.dismiss, domain)
-            )
+            return RouterListener(engine, socket, url_of(endpoint), heartbeat, _at_end(endpoint, domain))
         except BaseException:
             socket.close()
             authenticator.dismiss(domain)
             raise
     except (zmq.ZMQError, OSError) as exc:
         raise ConnectFailed(url, f"can't listen there: {exc}") from exc
+
+
+def _at_end(endpoint: str, domain: bytes) -> Callable[[], None]:
+    remove = remover(endpoint)
+
+    def closed() -> None:
+        remove()
+        authenticator.dismiss(domain)
+
+    return closed
 
 
 class RouterListener(Listener):
@@ -106,7 +114,7 @@ class RouterListener(Listener):
         else:
             self.dropped += 1  # of a connection that has ended, or never was (row 22)
 
-    def _looked(self, is_drained: bool) -> None:
+    def _looked(self, is_alive: bool) -> None:
         touched, self._touched = self._touched, {}
         for link in touched:
             link.settle()

@@ -67,6 +67,9 @@ def new_socket(kind: int) -> Socket:
 class Pump:
     """Runs one socket on an engine, and closes it.
 
+    `received` gets each message; `looked` is called after each batch of them, and is told whether the socket has anything to
+    receive, or would take something to send: a DEALER that has neither has no connection.
+
     The descriptor tells only that something has changed since it was last looked at, so after each wake, and after each
     send, the socket is asked until it has nothing more.
     """
@@ -89,11 +92,6 @@ class Pump:
         self.is_closed = False
         self._watch = engine.watch_readable(_number(socket, zmq.FD), self._look)
         self.look_soon()
-
-    @property
-    def can_send(self) -> bool:
-        """Whether the socket takes messages. For a DEALER: whether it is connected."""
-        return bool(_number(self._socket, zmq.EVENTS) & zmq.POLLOUT)
 
     def send(self, parts: Sequence[bytes]) -> str:
         """Send a message, and return why it can't be sent, or nothing."""
@@ -130,20 +128,27 @@ class Pump:
 
     def _look(self) -> None:
         self._is_scheduled = False
-        is_drained = False
+        is_alive = self._receive_some()
+        if not self.is_closed:
+            self._looked(is_alive)
+
+    def _receive_some(self) -> bool:
+        """Receive a batch, and see to it that the rest follows. Gives what `looked` is to know."""
         for _ in range(BATCH):
             if self.is_closed:
-                return
+                return False
             try:
                 frames = self._receive()
-            except zmq.Again:  # which says that the descriptor will tell of the next one
-                is_drained = True
+            except zmq.Again:
                 break
             self._received(frames)
-        if not is_drained:
+        if self.is_closed:
+            return False
+        # To ask for the events is what arms the descriptor again, and is the only time at which it can be trusted.
+        events = _number(self._socket, zmq.EVENTS)
+        if events & zmq.POLLIN:
             self.look_soon()
-        if not self.is_closed:
-            self._looked(is_drained)
+        return bool(events & (zmq.POLLIN | zmq.POLLOUT))
 
     def _receive(self) -> list[zmq.Frame]:
         receive = self._socket.recv
