@@ -7,13 +7,14 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import anyio
 import anyio.to_thread
 import pytest
+import zmq
 from tests.adapters.common import (
     RESPONSE_SID,
     Add,
@@ -28,7 +29,7 @@ from tests.adapters.common import (
 )
 from tests.adapters.test_processes import ROOT
 
-from duologue import CloseReason, Limits, Server, connect, serve
+from duologue import CloseReason, ConnectionLost, Limits, Server, connect, serve
 from duologue_adapters.zeromq.messages import (
     PIECE,
     WINDOW,
@@ -39,6 +40,7 @@ from duologue_adapters.zeromq.messages import (
     opening,
     parse,
 )
+from duologue_adapters.zeromq.sockets import SEND_QUEUE
 
 ONE, TWO = b"11111111", b"22222222"
 
@@ -77,8 +79,8 @@ class Stranger:
         assert await self.message() == (Kind.OPENED, incarnation, WINDOW.to_bytes(4, "little"))
 
 
-@asynccontextmanager
-async def stranger_at(url: str) -> AsyncIterator[Stranger]:
+@contextmanager
+def stranger_at(url: str) -> Iterator[Stranger]:
     with subprocess.Popen(
         [sys.executable, "-m", "tests.adapters.zeromq_stranger", url],
         stdin=subprocess.PIPE,
@@ -98,7 +100,7 @@ async def served(**options: Any) -> AsyncIterator[tuple[Server, Stranger, Tools]
     """A server, and a stranger that knows where it is."""
     there = Tools()
     async with serve("zmq+tcp://127.0.0.1:0", there.services, wireformat="json", **options) as server:
-        async with stranger_at(server.url) as stranger:
+        with stranger_at(server.url) as stranger:
             yield server, stranger, there
             async with connect(server.url, wireformat="json") as peer:
                 assert await peer.remote(tools).call(Add(a=1, b=1)) == 2, "others are served all the same"
@@ -185,7 +187,7 @@ async def test_messages_that_break_the_protocol(parts: list[bytes], text: str) -
 @pytest.mark.fault(72)
 async def test_data_over_the_credit() -> None:
     """A stranger that sends more than it may while its bytes are not read is cut off: memory is bounded by the window."""
-    async with served() as (server, stranger, there):
+    async with served() as (server, stranger, _):
         await stranger.open()
         peer = await first_peer(server)
         link = peer._link  # type: ignore[attr-defined]
@@ -223,7 +225,7 @@ async def test_a_new_incarnation_is_a_new_peer() -> None:
                     await pending
 
             group.start_soon(call)
-            kind, _, sent = await stranger.message()
+            kind, _, _ = await stranger.message()
             assert kind is Kind.DATA
             await stranger.open(TWO)
         (new,) = server.peers
@@ -239,16 +241,17 @@ async def test_a_new_incarnation_is_a_new_peer() -> None:
 @pytest.mark.fault(72)
 async def test_an_identity_that_is_taken() -> None:
     """Who comes with another's identity gets nothing, and the one who has it keeps it."""
-    async with served() as (server, first, _), stranger_at(server.url) as second:
+    async with served() as (server, first, _):
         await first.tell("identity", b"mine")
         await first.open()
         peer = await first_peer(server)
-        await second.tell("identity", b"mine")
-        await second.send(opening(TWO))
-        assert await second.message(0.3) is None
-        await first.send(header(Kind.DATA, ONE) + add(1, 2))
-        assert await first.message() == (Kind.DATA, ONE, frame(RESPONSE_SID, 1, b"3"))
-        assert tuple(server.peers) == (peer,)
+        with stranger_at(server.url) as second:
+            await second.tell("identity", b"mine")
+            await second.send(opening(TWO))
+            assert await second.message(0.3) is None
+            await first.send(header(Kind.DATA, ONE) + add(1, 2))
+            assert await first.message() == (Kind.DATA, ONE, frame(RESPONSE_SID, 1, b"3"))
+            assert tuple(server.peers) == (peer,)
 
 
 @pytest.mark.fault(41)
@@ -281,10 +284,34 @@ async def test_a_client_that_opens_and_goes() -> None:
     async with served(limits=Limits(connections=1)) as (server, stranger, _):
         listener = server._listener  # type: ignore[attr-defined]
         await stranger.open()
-        async with stranger_at(server.url) as second:
+        with stranger_at(server.url) as second:
             await second.send(opening(TWO))
             await until(lambda: len(listener._waiting) == 1)
             await second.send(aborting(TWO, "never mind"))
             await until(lambda: not listener._waiting)
         await stranger.send(header(Kind.END, ONE))
         await until(lambda: not listener._links)
+
+
+@pytest.mark.fault(72)
+async def test_a_client_that_gives_credit_and_does_not_read() -> None:
+    """Credit can be a lie: what waits for one peer in the library has an end all the same, and then the peer is lost."""
+    async with serve("zmq+tcp://127.0.0.1:0", wireformat="json", limits=Limits(close_timeout=0.1)) as server:
+        with zmq.Context() as context, context.socket(zmq.DEALER) as liar:
+            liar.setsockopt(zmq.RCVHWM, 1)
+            liar.setsockopt(zmq.LINGER, 0)
+            liar.connect(server.url.removeprefix("zmq+"))
+            liar.send(opening(ONE))
+            peer = await first_peer(server)
+            closed = closed_event(peer)
+            sent = given = 0
+            with pytest.raises(ConnectionLost):
+                while True:
+                    for _ in range(5):
+                        await peer.send_raw(5, bytes(PIECE - 24))
+                        sent += 1
+                    await until(lambda: State(peer).queued == 0 or not peer.is_open)
+                    liar.send(numbered(Kind.CREDIT, ONE, sent * PIECE - given))
+                    given = sent * PIECE
+            assert "does not read" in (await closed).detail
+            assert sent < 3 * SEND_QUEUE

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Any, cast
+from typing import Any
 
 import zmq
 from zmq.utils import z85
@@ -47,9 +47,9 @@ def server_keys(options: Mapping[str, Any]) -> Keys | None:
     if not _are_given(options, _SERVER):
         return None
     authorized = options["authorized_keys"]
-    if isinstance(authorized, str | bytes):
-        raise TypeError("authorized_keys is one key: give a list of the clients' public keys")
-    keys = frozenset(_key("authorized_keys", key) for key in cast("Collection[Any]", authorized))
+    if isinstance(authorized, str | bytes) or not isinstance(authorized, Collection):
+        raise TypeError("authorized_keys is no list: give a list of the clients' public keys")
+    keys = frozenset(_key("authorized_keys", key) for key in options["authorized_keys"])
     return Keys(*_own_keys(options), authorized=keys)
 
 

@@ -97,6 +97,7 @@ class Pump:
         """Send a message, and return why it can't be sent, or nothing."""
         if self.is_closed:
             return "the socket is closed"
+        self.look_soon()  # even if it fails: it may have used up what the descriptor had to tell
         try:
             for part in parts[:-1]:
                 self._socket.send(part, zmq.NOBLOCK | zmq.SNDMORE)
@@ -106,7 +107,6 @@ class Pump:
             return "the other end is gone, or does not read"
         except zmq.ZMQError as exc:
             return "the other end is gone" if exc.errno == zmq.EHOSTUNREACH else str(exc)
-        self.look_soon()
         return ""
 
     def look_soon(self) -> None:
