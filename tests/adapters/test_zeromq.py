@@ -227,12 +227,11 @@ async def test_a_server_that_is_killed(anyio_backend: tuple[str, object]) -> Non
                     await peer.remote(tools).call(Hold())
 
             assert await peer.remote(tools).call(Add(a=1, b=2)) == 3
-            closed = closed_event(peer)
             async with anyio.create_task_group() as group:
                 group.start_soon(call)
                 await until(lambda: State(peer).pending == 1 and State(peer).queued == 0)
                 process.send_signal(signal.SIGKILL)
-            assert "the connection is gone" in (await closed).detail
+            assert "the connection is gone" in (await closed_event(peer)).detail
 
 
 async def test_leaving_by_an_exception(url: str) -> None:

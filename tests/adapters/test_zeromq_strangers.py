@@ -29,7 +29,7 @@ from tests.adapters.common import (
 )
 from tests.adapters.test_processes import ROOT
 
-from duologue import CloseReason, ConnectionLost, Limits, Server, connect, serve
+from duologue import CloseReason, ConnectionClosed, ConnectionLost, Limits, Server, connect, serve
 from duologue_adapters.zeromq.messages import (
     PIECE,
     WINDOW,
@@ -172,12 +172,11 @@ async def test_messages_that_break_the_protocol(parts: list[bytes], text: str) -
     async with served() as (server, stranger, _):
         await stranger.open()
         peer = await first_peer(server)
-        closed = closed_event(peer)
         await stranger.send(*parts)
         kind, incarnation, reason = await stranger.message()
         assert (kind, incarnation) == (Kind.ABORT, ONE)
         assert text in reason.decode()
-        assert text in (await closed).detail
+        assert text in (await closed_event(peer)).detail
         assert await peer.wait_closed() is CloseReason.TRANSPORT_FAILED
         await stranger.send(header(Kind.PING, ONE))  # the old one is gone for good
         await stranger.open(TWO)
@@ -273,9 +272,8 @@ async def test_a_client_that_hangs() -> None:
     async with served(heartbeat=0.2) as (server, stranger, _):
         await stranger.open()
         peer = await first_peer(server)
-        closed = closed_event(peer)
         stranger.process.send_signal(signal.SIGSTOP)
-        assert "not answered for 0.2 s" in (await closed).detail
+        assert "not answered for 0.2 s" in (await closed_event(peer)).detail
 
 
 @pytest.mark.fault(65)
@@ -303,9 +301,8 @@ async def test_a_client_that_gives_credit_and_does_not_read() -> None:
             liar.connect(server.url.removeprefix("zmq+"))
             liar.send(opening(ONE))
             peer = await first_peer(server)
-            closed = closed_event(peer)
             sent = given = 0
-            with pytest.raises(ConnectionLost):
+            with pytest.raises((ConnectionLost, ConnectionClosed)):
                 while True:
                     for _ in range(5):
                         await peer.send_raw(5, bytes(PIECE - 24))
@@ -313,5 +310,5 @@ async def test_a_client_that_gives_credit_and_does_not_read() -> None:
                     await until(lambda: State(peer).queued == 0 or not peer.is_open)
                     liar.send(numbered(Kind.CREDIT, ONE, sent * PIECE - given))
                     given = sent * PIECE
-            assert "does not read" in (await closed).detail
-            assert sent < 3 * SEND_QUEUE
+            assert "does not read" in (await closed_event(peer)).detail
+            assert SEND_QUEUE <= sent < 2 * SEND_QUEUE
