@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+import weakref
 from collections.abc import Callable, Sequence
 
 import zmq
@@ -27,6 +28,7 @@ RECEIVE_QUEUE = 64
 
 _lock = threading.Lock()
 _contexts: dict[int, Context] = {}
+_sockets: weakref.WeakSet[Socket] = weakref.WeakSet()
 
 
 def context() -> Context:
@@ -41,13 +43,15 @@ def context() -> Context:
 
 
 def _end_context(pid: int) -> None:
-    if pid == os.getpid():
-        _contexts.pop(pid).destroy()  # it waits for what lingers
+    # So that what lingers still leaves. Who is in the middle of using a socket, in another thread, must not be waited for.
+    if pid == os.getpid() and all(socket.closed for socket in tuple(_sockets)):
+        _contexts.pop(pid).term()
 
 
 def new_socket(kind: int) -> Socket:
     """A ROUTER or a DEALER with the options that both need."""
     socket = context().socket(kind)
+    _sockets.add(socket)
     socket.setsockopt(zmq.LINGER, LINGER)
     socket.setsockopt(zmq.MAXMSGSIZE, MAX_SIZE)
     socket.setsockopt(zmq.SNDHWM, SEND_QUEUE)
