@@ -345,7 +345,7 @@ async def test_a_path(tmp_path: Path) -> None:
     assert path.read_text() == "precious"
 
 
-@pytest.mark.parametrize("heartbeat", [0, -1, "20", None])
+@pytest.mark.parametrize("heartbeat", [0, -1, float("inf"), float("nan"), "20", None])
 async def test_options(heartbeat: Any) -> None:
     """What the adapter does not know is refused, and so is a heartbeat that is none."""
     with pytest.raises(TypeError, match="colour"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -78,7 +79,7 @@ class ZeroMQAdapter(Adapter):
 
 def _heartbeat(options: Mapping[str, Any]) -> float:
     seconds = options.get("heartbeat", HEARTBEAT)
-    if not isinstance(seconds, int | float) or not seconds > 0:
+    if not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
         raise ValueError(f"heartbeat={seconds!r}: give seconds, more than 0")
     return seconds
 
