@@ -123,6 +123,10 @@ class Engine(ABC):
         """
 
     @abstractmethod
+    def watch_readable(self, fd: int, callback: Callable[[], None]) -> Job:
+        """Call it whenever a descriptor is readable, until the job is cancelled. Close the descriptor only when that has ended."""
+
+    @abstractmethod
     async def sleep(self, seconds: float) -> None:
         """Wait."""
 

@@ -83,6 +83,9 @@ class CallbacksEngine(Engine, AbstractAsyncContextManager[Engine]):
     async def run_in_thread(self, function: Callable[[], None], ended: Callable[[], None]) -> None:
         await self._threads.run(function, ended)
 
+    def watch_readable(self, fd: int, callback: Callable[[], None]) -> Job:
+        return ReadableWatch(self._loop, fd, callback)
+
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
@@ -122,6 +125,30 @@ class CallbacksEngine(Engine, AbstractAsyncContextManager[Engine]):
 
 def _raise(exc: BaseException) -> None:
     raise exc
+
+
+class ReadableWatch:
+    """A descriptor in the loop's selector. Cancelled, it has ended at once."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, fd: int, callback: Callable[[], None]) -> None:
+        self._loop = loop
+        self._fd = fd
+        self._is_cancelled = False
+        self._callbacks: list[Callable[[Any], object]] = []
+        loop.add_reader(fd, callback)
+
+    def cancel(self) -> None:
+        if not self._is_cancelled:
+            self._is_cancelled = True
+            self._loop.remove_reader(self._fd)
+            for callback in self._callbacks:
+                callback(self)
+
+    def add_done_callback(self, callback: Callable[[Any], object], /) -> None:
+        if self._is_cancelled:
+            callback(self)
+        else:
+            self._callbacks.append(callback)
 
 
 def _cancel_requests() -> Callable[[], int]:

@@ -135,6 +135,16 @@ class StreamsEngine(Engine, AbstractAsyncContextManager[Engine]):
     async def run_in_thread(self, function: Callable[[], None], ended: Callable[[], None]) -> None:
         await self._threads.run(function, ended)
 
+    def watch_readable(self, fd: int, callback: Callable[[], None]) -> Job:
+        async def watch() -> None:
+            while True:
+                await anyio.wait_readable(fd)
+                callback()
+
+        job = StreamsJob(watch())
+        self._group.start_soon(job.run)
+        return job
+
     async def sleep(self, seconds: float) -> None:
         await anyio.sleep(seconds)
 
