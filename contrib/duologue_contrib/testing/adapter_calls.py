@@ -29,13 +29,16 @@ class CallTests(AdapterStage):
 
     @bounded
     async def test_sends(self, wireformat: str | WireFormat) -> None:
-        """One-way messages of all sizes arrive, each once, in the order in which they were sent."""
+        """One-way messages of all sizes arrive, each once, in the order in which they were sent, by themselves and many together."""
         there = Actor()
         async with self.connected(there, wireformat=wireformat) as (client, _):
-            for number in range(300):
+            for number in range(10):
+                await client.remote(suite).send(Note(number=number))
+                await until(partial(_has_noted, there, number + 1))
+            for number in range(10, 300):
                 filler = "x" * (_SIZES[number % len(_SIZES)] // 10)
                 await client.remote(suite).send(Note(number=number, filler=filler))
-            await until(lambda: len(there.noted) >= 300)
+            await until(partial(_has_noted, there, 300))
         assert there.noted == list(range(300)), "not what was sent, or not in that order"
 
     @bounded
@@ -72,6 +75,10 @@ class CallTests(AdapterStage):
                 await client.remote(suite).send(Note(number=1, filler=message.text))
             await expect(client, Add(a=1, b=2), 3)
             assert there.noted == [], "what was refused has arrived"
+
+
+def _has_noted(there: Actor, count: int) -> bool:
+    return len(there.noted) >= count
 
 
 def _message_of(peer: Peer, size: int) -> Echo:

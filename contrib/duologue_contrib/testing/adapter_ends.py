@@ -180,7 +180,7 @@ class EndTests(AdapterStage):
                     group.start_soon(client)
                     await until(lambda: there.running == 2)
                     raise trouble
-        assert caught.value is trouble
+            assert caught.value is trouble
         assert len(reasons) == 2
         assert set(reasons) <= set(_GONE), reasons
         assert there.cancelled == ["there"] * 2
@@ -232,7 +232,9 @@ class EndTests(AdapterStage):
                 async with self.connecting(server.url) as client:
                     await expect(client, Add(a=1, b=2), 3)
                     for number in range(4):
-                        await client.remote(suite).send(Note(number=number, filler="x" * 900_000), timeout=None)
+                        await client.remote(suite).send(
+                            Note(number=number, filler="x" * 900_000), timeout=None
+                        )
                     raise Trouble
             assert await arrived[0].wait_closed() in _GONE
             assert there.noted == list(range(len(there.noted)))

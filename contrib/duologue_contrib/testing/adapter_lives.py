@@ -128,8 +128,7 @@ class LifeTests(AdapterStage):
                     async with self.connecting(url) as client:
                         await expect(client, Add(a=1, b=2), 3)
                         group.cancel_scope.cancel()
-                        reason = await client.wait_closed()
-            assert reason is not CloseReason.CLOSED_LOCALLY
+                        assert await client.wait_closed() is not CloseReason.CLOSED_LOCALLY
 
     @bounded
     async def test_many_connections(self) -> None:

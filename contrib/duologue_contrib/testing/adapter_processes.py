@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -48,20 +48,11 @@ class ProcessTests(AdapterStage):
     @asynccontextmanager
     async def _child(
         self, role: str, url: str, options: Mapping[str, Any], engine: str
-    ) -> AsyncIterator[tuple[subprocess.Popen[str], str]]:
+    ) -> AsyncGenerator[tuple[subprocess.Popen[str], str]]:
         """Another process, and the first line that it writes: for a server, its URL."""
         if self.is_in_process:
             pytest.skip("both ends are always in one process")
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("COV")}
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
-        # It ends when its stdin does, so with this process, however that ends.
-        with subprocess.Popen(
-            self.child_command(role, url, options, engine),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=environment,
-        ) as process:
+        with self._started(role, url, options, engine) as process:
             try:
                 assert process.stdout is not None
                 line = await anyio.to_thread.run_sync(process.stdout.readline, abandon_on_cancel=True)
@@ -70,6 +61,15 @@ class ProcessTests(AdapterStage):
                 yield process, line.strip()
             finally:
                 process.kill()
+
+    def _started(self, role: str, url: str, options: Mapping[str, Any], engine: str) -> subprocess.Popen[str]:
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("COV")}
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
+        # It ends when its stdin does, so with this process, however that ends.
+        command = self.child_command(role, url, options, engine)
+        return subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        )
 
     @bounded
     async def test_a_server_is_killed(self, anyio_backend: tuple[str, Any]) -> None:
@@ -82,8 +82,9 @@ class ProcessTests(AdapterStage):
                 async with anyio.create_task_group() as group:
                     for _ in range(_CALLS):
                         group.start_soon(hold_until, client, ConnectionLost, failed)
-                    # It is handled behind them, so they are there.
+                    # When the second of these is answered, all that was called before it has arrived there.
                     await expect(client, Add(a=2, b=2), 4)
+                    await expect(client, Add(a=3, b=2), 5)
                     process.kill()
                 executed = {error.executed for error in failed if isinstance(error, ConnectionLost)}
                 assert (len(failed), executed) == (_CALLS, {Executed.UNKNOWN})
@@ -98,7 +99,10 @@ class ProcessTests(AdapterStage):
         """The client's process is killed while its call is handled: the handler is cancelled, the peer is gone, others are served."""
         there, arrived = Actor(), list[Peer]()
         async with self.served(there, on_peer=arrived.append) as server:
-            async with self._child("connect", server.url, self.connect_options, anyio_backend[0]) as (process, _):
+            async with self._child("connect", server.url, self.connect_options, anyio_backend[0]) as (
+                process,
+                _,
+            ):
                 await until(lambda: there.running == 1)
                 process.kill()
                 await until(lambda: len(there.cancelled) == 1)

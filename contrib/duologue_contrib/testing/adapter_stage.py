@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
 
@@ -102,7 +102,7 @@ class AdapterStage:
         wireformat: str | WireFormat = "",
         limits: Limits = _LIMITS,
         on_peer: Callable[[Peer], Awaitable[None] | None] | None = None,
-    ) -> AsyncIterator[Server]:
+    ) -> AsyncGenerator[Server]:
         """A server of an actor, or of nothing."""
         async with serve(
             url or self.listen_url(),
@@ -139,7 +139,7 @@ class AdapterStage:
         *,
         wireformat: str | WireFormat = "",
         limits: Limits = _LIMITS,
-    ) -> AsyncIterator[tuple[Peer, Peer]]:
+    ) -> AsyncGenerator[tuple[Peer, Peer]]:
         """A server with one client: the client's peer, and the server's peer of it."""
         arrived: list[Peer] = []
         async with (
@@ -156,7 +156,7 @@ def bounded(
     """A test that waits for ever fails, by its own cancellation."""
 
     @functools.wraps(test)
-    async def run(self: S, *args: P.args, **kwargs: P.kwargs) -> None:
+    async def run(self: S, /, *args: P.args, **kwargs: P.kwargs) -> None:
         with anyio.move_on_after(self.patience) as scope:
             await test(self, *args, **kwargs)
         if scope.cancelled_caught:
@@ -182,7 +182,9 @@ async def expect(peer: Peer, message: Message[R], answer: R) -> None:
         pytest.fail(f"{_short(message)} was answered with {_short(given)}, and not with {_short(answer)}")
 
 
-async def hold_until(peer: Peer, kinds: type[Exception] | tuple[type[Exception], ...], seen: list[Exception]) -> None:
+async def hold_until(
+    peer: Peer, kinds: type[Exception] | tuple[type[Exception], ...], seen: list[Exception]
+) -> None:
     """A call that waits there, and must end with an error of these kinds here."""
     with pytest.raises(kinds) as caught:
         await peer.remote(suite).call(Hold(name="held"), timeout=None)
