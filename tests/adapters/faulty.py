@@ -148,6 +148,13 @@ class SwallowsTheEnd(Through):
         pass
 
 
+class NeverSaysGoodbye(Through):
+    """It does not tell the other end that nothing more comes."""
+
+    def end_writing(self) -> None:
+        pass
+
+
 class EndsTooEarly(TakesEverything):
     """It says that all has left, and the end of the stream overtakes what has not."""
 

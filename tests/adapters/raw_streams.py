@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import struct
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,9 +19,11 @@ from duologue_adapters.ports import Link, Receiver
 
 @asynccontextmanager
 async def raw_tcp(url: str) -> AsyncIterator[anyio.abc.ByteStream]:
-    """A TCP connection."""
+    """A TCP connection that ends with a reset."""
     host, port = url.removeprefix("tcp://").rsplit(":", 1)
     async with await anyio.connect_tcp(host, int(port)) as stream:
+        sock = stream.extra(anyio.abc.SocketAttribute.raw_socket)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         yield stream
 
 

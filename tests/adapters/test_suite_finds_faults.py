@@ -104,6 +104,7 @@ FAULTS = [
     (faulty.Faulty(faulty.TakesEverything), "test_a_slow_reader"),
     (faulty.Faulty(faulty.SwallowsTheEnd), "test_closed_from_one_end"),
     (faulty.Faulty(faulty.SwallowsTheEnd), "test_half_closed"),
+    (faulty.Faulty(faulty.NeverSaysGoodbye), "test_closed_from_one_end"),
     (faulty.Faulty(faulty.EndsTooEarly), "test_the_last_answers_arrive"),
     (faulty.Faulty(faulty.SwallowsTheLoss), "test_an_exception_in_the_block_of_a_client"),
     (faulty.Faulty(faulty.SwallowsTheLoss), "test_cut_in_the_middle_of_a_frame"),
