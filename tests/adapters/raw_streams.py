@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 
 import anyio
 import anyio.abc
+import anyio.lowlevel
 
 from duologue import Limits
 from duologue_adapters import memory
@@ -43,6 +44,7 @@ class RawLink(anyio.abc.ByteStream, Receiver):
         self._link = link
         self._received: deque[bytes] = deque()
         self._ended = False
+        self._is_lost = False
         self._written = True
         self._changed = anyio.Event()
         link.start(self)
@@ -55,8 +57,11 @@ class RawLink(anyio.abc.ByteStream, Receiver):
         return self._received.popleft()
 
     async def send(self, item: bytes) -> None:
-        self._written = self._link.write([item])
+        await anyio.lowlevel.checkpoint()
+        self._written = not self._is_lost and self._link.write([item])
         while not self._written:
+            if self._is_lost:
+                raise anyio.BrokenResourceError
             await self._changed.wait()
 
     async def send_eof(self) -> None:
@@ -74,7 +79,7 @@ class RawLink(anyio.abc.ByteStream, Receiver):
         self._note()
 
     def connection_lost(self, detail: str) -> None:
-        self._ended = True
+        self._ended = self._is_lost = True
         self._note()
 
     def all_written(self) -> None:

@@ -109,6 +109,7 @@ FAULTS = [
     (faulty.Faulty(faulty.SwallowsTheLoss), "test_an_exception_in_the_block_of_a_client"),
     (faulty.Faulty(faulty.SwallowsTheLoss), "test_cut_in_the_middle_of_a_frame"),
     (faulty.Faulty(faulty.DoesNotAbort), "test_a_cancelled_block"),
+    (faulty.Faulty(faulty.DoesNotAbort), "test_a_remote_that_does_not_hang_up"),
     (faulty.Faulty(faulty.KeepsItsPeer), "test_many_connections"),
     (faulty.IgnoresOptions(), "test_unknown_options"),
     (faulty.LeaksErrors(), "test_nobody_there"),

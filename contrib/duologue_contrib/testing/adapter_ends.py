@@ -294,6 +294,20 @@ class EndTests(AdapterStage):
             assert [answers[cid] for cid in sorted(answers)] == names
             assert await arrived[0].wait_closed() is CloseReason.CLOSED_BY_REMOTE
 
+    @bounded
+    async def test_a_remote_that_does_not_hang_up(self) -> None:
+        """We close, and the remote neither reads nor closes: after the time for its last words it is cut off, and can send no more."""
+        arrived = list[Peer]()
+        limits = Limits(discard_timeout=0.05)
+        async with self.served(limits=limits, on_peer=arrived.append) as server:
+            async with self.raw_stream(server.url) as raw:
+                await until(lambda: len(arrived) == 1)
+                await arrived[0].close()
+                with pytest.raises((anyio.BrokenResourceError, anyio.ClosedResourceError)):
+                    while True:
+                        await raw.send(bytes(10_000))
+        assert not arrived[0].is_open
+
 
 def frame_of(wireformat: WireFormat, message: Message[object], cid: int = 0) -> bytes:
     """A frame, as a peer would write it."""
