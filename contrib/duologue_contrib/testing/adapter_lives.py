@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import threading
 from typing import Any
 
@@ -19,6 +20,9 @@ _IMPATIENT = Limits(handshake_timeout=1.0)
 """For transports that can't tell nobody from somebody who takes his time."""
 
 _AT_ONCE = 10
+
+_POOLED = re.compile(r"(?i)worker|^trio thread| from |^asyncio_")
+"""Threads that event loops keep for later, by their names: nobody's in particular, so they are not counted."""
 
 
 class LifeTests(AdapterStage):
@@ -150,11 +154,14 @@ class LifeTests(AdapterStage):
                             group.start_soon(once, number)
                 await until(lambda: not tuple(server.peers))
 
+            # A last word may have a second or so to leave, and holds its peer meanwhile.
+            idle = _Held()
             await many(2 * _AT_ONCE)  # what is made once and kept is made now
+            with anyio.move_on_after(min(5.0, self.patience / 4)):
+                await until(lambda: _Held().is_at_most(idle))
             before = _Held()
             await many(self.connections)
-            with anyio.move_on_after(min(10.0, self.patience)):
-                # A last word may have a second or so to leave, and holds its peer meanwhile.
+            with anyio.move_on_after(min(10.0, self.patience / 4)):
                 await until(lambda: _Held().is_at_most(before))
             after = _Held()
             assert after.is_at_most(before), f"before {before}, and after {self.connections} more: {after}"
@@ -167,8 +174,7 @@ class _Held:
         gc.collect()
         self.tasks = len(anyio.get_running_tasks())
         self.descriptors = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
-        # The pools that event loops keep for later are not counted.
-        self.threads = sum("worker" not in each.name.lower() for each in threading.enumerate())
+        self.threads = sum(not _POOLED.search(each.name) for each in threading.enumerate())
         self.peers = sum(isinstance(each, Peer) for each in gc.get_objects())
 
     def is_at_most(self, other: _Held) -> bool:
