@@ -8,6 +8,7 @@ import typer
 
 import duologue
 from duologue_contrib.demo.command import demo
+from duologue_contrib.plugin_list import plugins
 
 app = typer.Typer(name="duologue", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -30,3 +31,4 @@ def options(
 
 
 app.command()(demo)
+app.command()(plugins)

@@ -34,10 +34,11 @@ from duologue.facade import connect, serve
 from duologue.messages import Message
 from duologue.namespace import Namespace
 from duologue.peer import DEFAULT, Peer, PeerEvent, PeerInfo, Server
-from duologue.plugins import hookimpl, register_adapter, register_wireformat
+from duologue.plugins import hookimpl, installed_plugins, register_adapter, register_wireformat
 from duologue.protocol.budget import CallBudget
 from duologue.protocol.events import ErrorReported, EventsMissed, PeerClosed, RequestFailed
 from duologue.protocol.limits import Limits
+from duologue.registry import PluginInfo
 from duologue.remote import Remote
 from duologue.service_ids import service_id
 from duologue.services import ServiceMap, Services
@@ -77,6 +78,7 @@ __all__ = [
     "PeerInfo",
     "PeerSettings",
     "PluginError",
+    "PluginInfo",
     "ProtocolError",
     "RegistrationError",
     "Remote",
@@ -94,6 +96,7 @@ __all__ = [
     "__version__",
     "connect",
     "hookimpl",
+    "installed_plugins",
     "register_adapter",
     "register_wireformat",
     "serve",

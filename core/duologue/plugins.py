@@ -21,7 +21,7 @@ import pluggy
 
 from duologue.adapter import Adapter
 from duologue.errors import PluginError, UnknownScheme, UnknownWireFormat
-from duologue.registry import Registry
+from duologue.registry import PluginInfo, Registry
 from duologue.wireformat import WireFormat
 
 _PROJECT = "duologue"
@@ -101,6 +101,11 @@ def find_adapter(scheme: str) -> Adapter:
 def find_wireformat(name: str) -> WireFormat:
     """The wire format of a name. Raises `UnknownWireFormat`, or `PluginError` if it can't be loaded."""
     return _wireformats.find(name)
+
+
+def installed_plugins() -> list[PluginInfo]:
+    """The adapters, then the wire formats, that are there, with what is missing to use them. It imports every one of them."""
+    return [*_adapters.listing(), *_wireformats.listing()]
 
 
 def register_adapter(scheme: str, adapter: Adapter) -> None:

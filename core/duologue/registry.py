@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Generic, TypeVar, cast
 
@@ -13,6 +14,24 @@ from duologue.errors import PluginError
 P = TypeVar("P")
 
 _OURS = "duologue"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PluginInfo:
+    """A plug-in that is there, whether it can be used or not."""
+
+    group: str
+    """The group of its entry point: `duologue.adapters` or `duologue.wireformats`."""
+    name: str
+    """The URL scheme, or the name of the wire format."""
+    distribution: str
+    """What has installed it; empty if it was registered by hand."""
+    version: str
+    """The version of that."""
+    place: str
+    """The module that it is in, as its entry point says."""
+    problem: str
+    """Why it can't be used, and what to do about it; empty if it can."""
 
 
 class Registry(Generic[P]):
@@ -76,6 +95,19 @@ class Registry(Generic[P]):
         """Take one back that was added by hand. Raises `PluginError` if it was not."""
         if self._by_hand.pop(name, None) is None:
             raise PluginError(f"{name!r} was not registered by hand, so it can't be taken back")
+
+    def listing(self) -> list[PluginInfo]:
+        """All of them, by name. Each is loaded for that, since only so it shows whether it can be used."""
+        found = [self._info(name, module=type(plugin).__module__) for name, plugin in self._by_hand.items()]
+        for name, points in self._entry_points().items():
+            try:
+                self.find(name)
+            except PluginError as exc:
+                problem = str(exc)
+            else:
+                problem = ""
+            found += [self._info(name, point, problem=problem) for point in points]
+        return sorted(found, key=lambda info: (info.name, info.distribution))
 
     # -- inside ------------------------------------------------------------------------------
 
@@ -146,6 +178,19 @@ class Registry(Generic[P]):
             raise PluginError(
                 f"{what}, {found!r}, says it is for {names!r}: the names must be texts that are not empty"
             )
+
+    def _info(
+        self, name: str, point: EntryPoint | None = None, *, module: str = "", problem: str = ""
+    ) -> PluginInfo:
+        owner = point.dist if point is not None else None
+        return PluginInfo(
+            group=self._group,
+            name=name,
+            distribution=owner.name if owner is not None else "",
+            version=owner.version if owner is not None else "",
+            place=point.value if point is not None else module,
+            problem=problem,
+        )
 
     def _advice(self, point: EntryPoint) -> str:
         owner = point.dist.name if point.dist is not None else ""

@@ -207,6 +207,25 @@ def test_a_plugin_that_does_not_fulfil_the_port(module: str, text: str, install:
     assert "the plug-in morse_code of morse-code" in str(info.value)
 
 
+@pytest.mark.parametrize(
+    ("module", "text"),
+    [
+        (ADAPTER.replace("def serve(", "def listen("), "failed: TypeError.*abstract.*serve"),
+        (ADAPTER.replace("Pigeon(Adapter)", "Pigeon"), "returned is .*Pigeon.*: it must be an object of a class derived from duologue.Adapter"),
+        (ADAPTER.replace('schemes = ("pigeon", "pigeons")', ""), "which lacks schemes: it must be an object"),
+        (ADAPTER.replace('("pigeon", "pigeons")', '"pigeon"'), "says it is for 'pigeon': the names must be texts"),
+        (ADAPTER.replace('("pigeon", "pigeons")', '("pigeons",)'), "is installed as 'pigeon', and says it is for 'pigeons': mend the name"),
+        (ADAPTER.replace("duologue_adapter()", "duologue_wireformat()"), r"has no function duologue_adapter\(\) marked"),
+    ],
+)  # fmt: skip
+def test_an_adapter_that_does_not_fulfil_the_port(module: str, text: str, install: Install) -> None:
+    """The same for adapters: each text says what is the matter, and with which plug-in."""
+    install("pigeon-post", {ADAPTERS: {"pigeon": "pigeon_post"}}, pigeon_post=module)
+    with pytest.raises(PluginError, match=text) as info:
+        adapter_registry().find("pigeon")
+    assert "the plug-in pigeon_post of pigeon-post" in str(info.value)
+
+
 def test_an_adapter_whose_schemes_are_a_text(install: Install) -> None:
     """`"ws" in "wss"` is true, so a text must not pass for a tuple."""
     module = ADAPTER.replace('("pigeon", "pigeons")', '"pigeon"')

@@ -37,6 +37,7 @@ class SocketLink(asyncio.BufferedProtocol, Link):
         "_early",
         "_early_eof",
         "_is_full",
+        "_is_resuming",
         "_lost",
         "_receiver",
         "_transport",
@@ -49,6 +50,7 @@ class SocketLink(asyncio.BufferedProtocol, Link):
         self._transport: asyncio.Transport
         self._receiver: Receiver | None = None
         self._is_full = False
+        self._is_resuming = False
         self._lost: str | None = None
         self._early = b""
         self._early_eof = False
@@ -119,7 +121,12 @@ class SocketLink(asyncio.BufferedProtocol, Link):
                 self._transport.abort()  # the other end has reset the connection, and nobody has read that yet
 
     def abort(self) -> None:
-        self._transport.abort()
+        if self._is_resuming:
+            # asyncio looks at its transport again when `resume_writing` returns, and would end one that is closing by then
+            # a second time.
+            asyncio.get_running_loop().call_soon(self._transport.abort)
+        else:
+            self._transport.abort()
 
     # -- what asyncio calls ------------------------------------------------------------------------
 
@@ -157,7 +164,11 @@ class SocketLink(asyncio.BufferedProtocol, Link):
     def resume_writing(self) -> None:
         self._is_full = False
         if self._receiver is not None:
-            self._receiver.all_written()
+            self._is_resuming = True
+            try:
+                self._receiver.all_written()
+            finally:
+                self._is_resuming = False
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._lost = "" if exc is None else f"{type(exc).__name__}: {exc}"
