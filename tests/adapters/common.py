@@ -344,7 +344,8 @@ def children_now() -> set[int]:
 
 def threads_now() -> set[threading.Thread]:
     """Threads that were started for a purpose: the pools that loops keep for later are not counted."""
-    return {each for each in threading.enumerate() if "worker" not in each.name.lower()}
+    pools = ("worker", "trio thread")
+    return {each for each in threading.enumerate() if not any(name in each.name.lower() for name in pools)}
 
 
 def collect() -> None:

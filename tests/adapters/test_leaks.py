@@ -202,7 +202,7 @@ async def test_weak_point_02_and_21_calls_that_end(way: Any, caplog: pytest.LogC
             await until(lambda: Gauge().tasks <= before.tasks)
             after = Gauge()
             assert after.descriptors <= before.descriptors
-            assert after.threads <= before.threads
+            assert after.threads <= before.threads, threads_now()
             assert after.timers <= before.timers + 3
             assert timers_of(caller) <= 64 + 2
             assert kept < KEPT
