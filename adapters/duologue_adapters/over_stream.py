@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 import anyio.abc
 
 from duologue import CallBudget, Limits, Peer, PeerSettings, ServiceMap, WireFormat
+from duologue.adapter import ServicesFactory
 from duologue.plugins import find_wireformat
 from duologue_adapters.engines.streams import StreamsEngine
 from duologue_adapters.server import running_peer
@@ -16,7 +17,7 @@ from duologue_adapters.server import running_peer
 @asynccontextmanager
 async def peer_over(
     stream: anyio.abc.AnyByteStream,
-    services: ServiceMap | None = None,
+    services: ServiceMap | ServicesFactory | None = None,
     *,
     wireformat: str | WireFormat,
     limits: Limits | None = None,

@@ -5,17 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from duologue.adapter import Adapter, PeerSettings, ServerSettings, ServicesFactory
 from duologue.peer import Peer, Server
 from duologue.plugins import find_adapter, find_wireformat
+from duologue.protocol.budget import CallBudget
 from duologue.protocol.limits import Limits
 from duologue.services import ServiceMap
 from duologue.wireformat import WireFormat
-
-if TYPE_CHECKING:
-    from duologue.protocol.budget import CallBudget
 
 _LIMITS = Limits()
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
@@ -41,6 +39,7 @@ def connect(
     Raises `UnknownScheme`, `UnknownWireFormat` and `PluginError` here; entering raises `ConnectFailed`,
     `HandshakeTimeout`. Go on with `peer.remote(namespace)`.
     """
+    _check(limits, budget)
     settings = PeerSettings(
         services=_services(services),
         wireformat=_wireformat(wireformat),
@@ -70,6 +69,9 @@ def serve(
     Raises `UnknownScheme`, `UnknownWireFormat` and `PluginError` here; entering raises `ConnectFailed` if the address
     can't be had. Go on with `server.url`, `server.peers` and `await server.wait_closed()`.
     """
+    _check(limits, budget)
+    if on_peer is not None and not callable(on_peer):
+        raise TypeError(f"on_peer={on_peer!r}: give a function, which is called with each new peer")
     settings = ServerSettings(
         services=_services(services),
         wireformat=_wireformat(wireformat),
@@ -80,6 +82,17 @@ def serve(
         options=options,
     )
     return _adapter(url).serve(url, settings)
+
+
+def _check(limits: Limits, budget: CallBudget | None) -> None:
+    """Refuse here what would else show up with the first connection, or the first call of it."""
+    given: Any = limits, budget  # by callers without a type checker, anything
+    if not isinstance(given[0], Limits):
+        raise TypeError(
+            f"limits={limits!r}: give Limits(...), with what is to be different from its defaults"
+        )
+    if given[1] is not None and not isinstance(given[1], CallBudget):
+        raise TypeError(f"budget={budget!r}: give CallBudget(...), the same one to all that share it")
 
 
 def _adapter(url: str) -> Adapter:

@@ -135,3 +135,20 @@ def test_services_of_the_wrong_type(services: Any) -> None:
     for go in (connect, serve):
         with pytest.raises(TypeError, match=r"give Services\(\.\.\.\) with its handlers"):
             go("record://there", services, wireformat="silence")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        ({"limits": 5}, r"give Limits\(\.\.\.\)"),
+        ({"limits": {}}, r"give Limits\(\.\.\.\)"),
+        ({"budget": 3}, r"give CallBudget\(\.\.\.\)"),
+    ],
+)
+def test_other_things_of_the_wrong_type(wrong: dict[str, Any], text: str) -> None:
+    """Said at once, and not by the first connection, or the first call of it."""
+    for go in (connect, serve):
+        with pytest.raises(TypeError, match=text):
+            go("record://there", wireformat="silence", **wrong)
+    with pytest.raises(TypeError, match="give a function, which is called with each new peer"):
+        serve("record://there", wireformat="silence", on_peer=cast("Any", 5))
