@@ -116,6 +116,7 @@ async def test_what_observers_are_told(where: Any, caplog: pytest.LogCaptureFixt
             assert event.sid == failing.sid(where)
 
 
+@pytest.mark.fault(24, 25)
 async def test_what_goes_wrong_without_a_handler(url: str, caplog: pytest.LogCaptureFixture) -> None:
     """Unknown service, undecodable message, wrong answer: each is an event of its kind, for calls and for sends."""
     unknown, bad = frame(12345, 0), frame(tools.sid(Add), 0, b"\xff")

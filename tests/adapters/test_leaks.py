@@ -43,6 +43,8 @@ from duologue import (
     serve,
 )
 from duologue.plugins import find_wireformat
+from duologue.protocol.events import CallReceived, SendReceived
+from duologue.protocol.pending import OutgoingCall, OutgoingSend
 from duologue_adapters import pair
 
 CALLS = int(os.environ.get("DUOLOGUE_LEAK_CALLS", "600"))
@@ -50,6 +52,8 @@ AT_ONCE = 100
 KEPT = 200_000 + 2 * CALLS
 """Bytes that may stay: caches, tables as large as they had to be once, and what the measuring takes itself. Calls that
 leak would be more, each 500 at least."""
+KEPT_TOKENS = 200
+"""Calls that may be known yet, of both ends: the heap of deadlines clears up when more than 64 of them have ended."""
 KEPT_OBJECTS = 3000
 """The same in objects: trio keeps some hundred timers that are cancelled. Hundreds of connections have dozens each."""
 
@@ -206,6 +210,7 @@ async def test_weak_point_02_and_21_calls_that_end(way: Any, caplog: pytest.LogC
             assert after.timers <= before.timers + 3
             assert timers_of(caller) <= 64 + 2
             assert kept < KEPT
+            assert alive() <= KEPT_TOKENS
             assert await caller.remote(tools).call(Add(a=1, b=1)) == 2
     finally:
         tracemalloc.stop()
@@ -232,6 +237,12 @@ async def test_an_answer_belongs_to_its_caller_alone(anyio_backend: tuple[str, A
             assert tracemalloc.get_traced_memory()[0] < 3 * size
         finally:
             tracemalloc.stop()
+
+
+def alive() -> int:
+    """Calls, sends and requests that something still holds."""
+    kinds = (OutgoingCall, OutgoingSend, CallReceived, SendReceived)
+    return sum(type(each) in kinds for each in gc.get_objects())
 
 
 def owed(peer: Any) -> int:

@@ -230,6 +230,7 @@ def test_an_error_frame_of_a_relay_that_waited_too_long() -> None:
     assert error.executed is Executed.UNKNOWN
 
 
+@pytest.mark.fault(36)
 @pytest.mark.parametrize(
     "payload", [b"\xff", encode_body({"Strange": {}}), b""], ids=["undecodable", "unknown", "empty"]
 )
