@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from duologue import FailureKind
 from duologue.protocol.connection import Connection
 from duologue.protocol.events import IncomingRequest
+from duologue.protocol.lifecycle import Phase
 from duologue.protocol.routes import Mode, RequestFault, Route
 from duologue_adapters.context import RequestContext, current_request
 from duologue_adapters.engines.endings import end_of_process_in
@@ -23,7 +24,17 @@ _TASK, _INLINE = Mode.TASK, Mode.INLINE  # a member of an enum is slow to look u
 class Dispatcher:
     """Runs the requests of one connection. Each ends with exactly one of `respond`, `fail` and `done`."""
 
-    __slots__ = ("_connection", "_engine", "_now", "_peer", "_threads", "_workers", "add", "run_ready")
+    __slots__ = (
+        "_connection",
+        "_engine",
+        "_now",
+        "_peer",
+        "_running_threads",
+        "_threads",
+        "_workers",
+        "add",
+        "run_ready",
+    )
 
     def __init__(self, peer: DriverPeer, engine: Engine, connection: Connection) -> None:
         self._peer = peer
@@ -31,7 +42,8 @@ class Dispatcher:
         self._now = engine.now
         self._connection = connection
         self._threads = 0
-        """How many threads the engine allows for this peer."""
+        """How many threads the engine allows for this peer, until it is closed and the last of them has ended."""
+        self._running_threads = 0
         self._workers = (EagerWorkers if engine.starts_at_once else DeferredWorkers)(
             peer, engine, connection, self.raised
         )
@@ -54,6 +66,7 @@ class Dispatcher:
         else:
             if not self._threads:
                 self._allow_threads()
+            self._running_threads += 1
             request.handler = ThreadRun(self, request, route, self._engine)
 
     def _allow_threads(self) -> None:
@@ -61,10 +74,18 @@ class Dispatcher:
         budget, limits = self._connection.incoming.budget, self._connection.limits
         self._threads = budget.limit + budget.lent_limit + limits.sends + limits.lent
         self._engine.allow_threads(self._threads)
-        self._peer.on_closed.append(self._threads_are_free)
+        self._peer.on_closed.append(self._look_at_threads)
 
-    def _threads_are_free(self, _: object) -> None:
-        self._engine.allow_threads(-self._threads)
+    def thread_ended(self) -> None:
+        """One that was started has really ended, or never began."""
+        self._running_threads -= 1
+        self._look_at_threads(None)
+
+    def _look_at_threads(self, _: object) -> None:
+        # Those that run on when the peer is closed take up the places of nobody else's.
+        if self._threads and not self._running_threads and self._connection.phase is Phase.CLOSED:
+            self._engine.allow_threads(-self._threads)
+            self._threads = 0
 
     def cancel(self, request: IncomingRequest) -> None:
         """The connection ends: the handler's time is over."""
@@ -147,7 +168,17 @@ class ThreadRun:
     that is cancelled before it began has nothing to wait for. Who is first to take the claim decides which it is.
     """
 
-    __slots__ = ("_claim", "_context", "_dispatcher", "_is_awaited", "_job", "_request", "_result", "_route")
+    __slots__ = (
+        "_claim",
+        "_context",
+        "_dispatcher",
+        "_engine",
+        "_is_over",
+        "_job",
+        "_request",
+        "_result",
+        "_route",
+    )
 
     def __init__(
         self, dispatcher: Dispatcher, request: IncomingRequest, route: Route, engine: Engine
@@ -158,7 +189,8 @@ class ThreadRun:
         self._context = dispatcher.context(request) if route.wants_context else None
         self._claim = [None]  # `pop` is atomic
         self._result: bytes | BaseException = b""
-        self._is_awaited = True
+        self._is_over = False
+        self._engine = engine
         self._job = engine.start(self._run(engine))
 
     def cancel(self) -> None:
@@ -173,14 +205,14 @@ class ThreadRun:
         try:
             await engine.run_in_thread(self._in_thread, self._ended)
         except BaseException as exc:
-            if (end := engine.end_in(exc)) is exc:
+            end = engine.end_in(exc)
+            if end is None and self._take_claim():
+                self._result = exc  # no thread could be started
+                self._ended()
+            if end is exc:
                 raise
             if end is not None:
                 raise end from exc
-        finally:
-            self._is_awaited = False
-        if isinstance(self._result, BaseException) and not self._request.is_ended:
-            self._dispatcher.raised(self._request, self._result)
 
     def _in_thread(self) -> None:
         if not self._take_claim():
@@ -192,18 +224,26 @@ class ThreadRun:
             self._result = exc
 
     def _ended(self) -> None:
+        self._note_over()
         if self._request.is_ended:
             return
-        if isinstance(self._result, BaseException):
-            if self._is_awaited and end_of_process_in(self._result) is not None:
-                return  # that ends more than a request, and so is raised in the task that waits
-            self._dispatcher.failed(self._request, self._result)
-        else:
+        if not isinstance(self._result, BaseException):
             self._dispatcher.succeeded(self._request, self._result)
+            return
+        self._dispatcher.failed(self._request, self._result)
+        if (end := end_of_process_in(self._result)) is not None:
+            self._engine.start(_raise(end))  # here is no task that it could end
 
     def _cancelled(self, _: object) -> None:
-        if self._take_claim() and not self._request.is_ended:
-            self._dispatcher.end_cancelled(self._request)
+        if self._take_claim():
+            self._note_over()
+            if not self._request.is_ended:
+                self._dispatcher.end_cancelled(self._request)
+
+    def _note_over(self) -> None:
+        if not self._is_over:
+            self._is_over = True
+            self._dispatcher.thread_ended()
 
     def _take_claim(self) -> bool:
         try:
@@ -211,3 +251,7 @@ class ThreadRun:
         except IndexError:
             return False
         return True
+
+
+async def _raise(exc: BaseException) -> None:
+    raise exc

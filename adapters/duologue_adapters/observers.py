@@ -6,6 +6,7 @@ import logging
 import weakref
 from collections import deque
 from collections.abc import AsyncIterator
+from typing import cast
 
 from duologue import EventsMissed, FailureKind, PeerClosed, PeerEvent, RequestFailed
 from duologue_adapters.ports import Engine, Waiter
@@ -122,8 +123,13 @@ def _drop_tracebacks(error: BaseException | None) -> None:
     """The log has them. In the queue of an observer who does not read, each would keep the frames of a handler, and by
     them the message, which may be a megabyte.
     """
-    for _ in range(10):
-        if error is None:
-            return
-        error.__traceback__ = None
-        error = error.__cause__ or error.__context__
+    rest, seen = [error], set[int]()
+    while rest:
+        each = rest.pop()
+        if each is None or id(each) in seen:
+            continue
+        seen.add(id(each))
+        each.__traceback__ = None
+        rest += (each.__cause__, each.__context__)
+        if isinstance(each, BaseExceptionGroup):
+            rest += cast("BaseExceptionGroup[BaseException]", each).exceptions

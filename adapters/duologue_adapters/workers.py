@@ -179,6 +179,8 @@ class DeferredWorkers(Workers):
             self._engine.call_soon(self._look)
             return
         waiting = self._current
+        if waiting is not None and waiting.is_ended:
+            waiting = None  # it has ended the process, or the loop
         if waiting is not None:
             waiting.handler = self._job
             if waiting.route is not None:

@@ -22,6 +22,7 @@ from tests.adapters.common import (
     next_event,
     raw_client,
     tools,
+    turn,
     until,
 )
 
@@ -255,7 +256,7 @@ ENDS: list[tuple[str, Callable[[], BaseException]]] = [
 
 @pytest.mark.fault(59)
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.parametrize("where", ["task", "in place", "thread"])
+@pytest.mark.parametrize("where", ["task", "task that has waited", "in place", "thread"])
 @pytest.mark.parametrize(("name", "make"), ENDS, ids=[name for name, _ in ENDS])
 @pytest.mark.parametrize("url", ["mem://end", "tcp://127.0.0.1:0"])
 @pytest.mark.parametrize("backend", ["asyncio", "uvloop", "trio"])
@@ -270,7 +271,7 @@ def test_the_end_of_the_process(
     """`KeyboardInterrupt` and `SystemExit` in a handler are no failure of a call: they end the loop, as anywhere else."""
     services = Services(failing)
 
-    if where != "task":
+    if not where.startswith("task"):
 
         @services.handler(inline=where == "in place")
         def raise_inline(msg: Raise) -> None:
@@ -279,6 +280,8 @@ def test_the_end_of_the_process(
 
         @services.handler
         async def raise_(msg: Raise) -> None:
+            if where != "task":
+                await turn(3)
             raise make()
 
     async def main() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import anyio
 import anyio.from_thread
+import anyio.to_thread
 import pytest
 from tests.adapters.common import (
     Add,
@@ -42,6 +43,7 @@ from duologue import (
     connect,
     serve,
 )
+from duologue_adapters.observers import _drop_tracebacks
 
 variable: contextvars.ContextVar[Any] = contextvars.ContextVar("variable of the server")
 
@@ -337,3 +339,46 @@ async def test_a_name_that_is_served_in_another_loop(anyio_backend: tuple[str, A
         visitor.start()
         await anyio.to_thread.run_sync(visitor.join)
     assert len(told) == 1
+
+
+async def test_a_thread_that_can_not_be_started(
+    url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The call fails at once, its permit comes back, and later ones, when there are threads again, are handled."""
+    services = Services(tools)
+
+    def add(msg: Add) -> int:
+        return msg.a + msg.b
+
+    services.handler(Add, add)
+
+    async def none_left(*_: Any, **__: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async with connected(url, services, limits=Limits(calls=1)) as (client, server):
+        with monkeypatch.context() as patched:
+            patched.setattr(anyio.to_thread, "run_sync", none_left)
+            for _ in range(3):
+                with pytest.raises(RemoteError):
+                    await client.remote(tools).call(Add(a=1, b=1), timeout=5)
+        assert await client.remote(tools).call(Add(a=1, b=1), timeout=5) == 2
+        await until(lambda: State(server).is_idle)
+    assert "can't start new thread" in caplog.text
+    caplog.clear()
+
+
+def test_tracebacks_are_dropped_wherever_they_hang() -> None:
+    """Of a group's parts, of causes and of contexts."""
+
+    def raised(error: Exception) -> Exception:
+        try:
+            raise error
+        except Exception as exc:
+            return exc
+
+    inner, cause, context = raised(ValueError()), raised(KeyError()), raised(TypeError())
+    group = raised(ExceptionGroup("", [inner]))
+    group.__cause__, group.__context__ = cause, context
+    context.__context__ = group  # a circle
+    _drop_tracebacks(group)
+    assert [each.__traceback__ for each in (group, inner, cause, context)] == [None] * 4

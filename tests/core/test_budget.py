@@ -184,3 +184,9 @@ def test_what_waits_for_its_turn_has_the_same_bound(limits: dict[str, int], size
     budget.wait(size)
     budget.clear_waiting()
     assert (budget.waiting, budget.waiting_bytes, budget.is_full) == (0, 0, False)
+
+
+def test_a_budget_tells_its_limits() -> None:
+    """Whoever has to be ready for all that may run asks for them."""
+    budget = CallBudget(5, lent_limit=7)
+    assert (budget.limit, budget.lent_limit) == (5, 7)

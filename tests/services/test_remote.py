@@ -15,6 +15,7 @@ from duologue import (
     Executed,
     Message,
     Namespace,
+    Overloaded,
     RegistrationError,
     Services,
 )
@@ -111,3 +112,16 @@ async def test_a_message_of_another_namespace(message: Any, text: str, loop_peer
         with pytest.raises(RegistrationError, match=text) as info:
             await go(message)
         assert info.value.__cause__ is None
+
+
+async def test_a_call_that_fails_says_which_service_it_was(loop_peer: Loop) -> None:
+    """Among many calls that fail at once, the text alone must tell which is which."""
+    peer = loop_peer(services)
+
+    async def refuse(*_: Any, **__: Any) -> bytes:
+        raise Overloaded("too many")
+
+    peer.call_raw = refuse
+    with pytest.raises(Overloaded, match=r"calc::Add: too many \(executed: no\)") as caught:
+        await peer.remote(calc).call(Add(1, 2))
+    assert caught.value.service == "calc::Add"

@@ -49,6 +49,9 @@ class StreamsEngine(Engine, AbstractAsyncContextManager[Engine]):
         self._wake = anyio.Event()
         self._cancelled = anyio.get_cancelled_exc_class()
         self._threads = Threads(_call_from_thread())
+        self._finishing: set[anyio.CancelScope] = set()
+        self._has_died = False
+        """Something has ended the group, and nothing that is waited for comes any more."""
         self._outer: anyio.abc.TaskGroup
         self._group: anyio.abc.TaskGroup
 
@@ -80,10 +83,15 @@ class StreamsEngine(Engine, AbstractAsyncContextManager[Engine]):
         return None
 
     async def _run(self, running: anyio.Event) -> None:
-        with anyio.CancelScope(shield=True):
-            async with anyio.create_task_group() as self._group:
-                running.set()
-                await self._tick()
+        try:
+            with anyio.CancelScope(shield=True):
+                async with anyio.create_task_group() as self._group:
+                    running.set()
+                    await self._tick()
+        finally:
+            self._has_died = True
+            for scope in self._finishing:
+                scope.cancel()
 
     async def _tick(self) -> None:
         soon, timers = self._soon, self._timers
@@ -149,8 +157,13 @@ class StreamsEngine(Engine, AbstractAsyncContextManager[Engine]):
         await anyio.sleep(seconds)
 
     async def finish(self, wait: Callable[[], Awaitable[object]]) -> None:
-        with anyio.CancelScope(shield=True):
-            await wait()
+        with anyio.CancelScope(shield=True) as scope:
+            self._finishing.add(scope)
+            try:
+                if not self._has_died:
+                    await wait()
+            finally:
+                self._finishing.discard(scope)
 
     async def connect_tcp(self, host: str, port: int) -> Link:
         return self._over_socket(await anyio.connect_tcp(host, port))
