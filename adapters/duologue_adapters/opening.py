@@ -16,15 +16,18 @@ LayerFactory = Callable[[], Layer]
 
 
 @contextmanager
-def connecting(url: str, seconds: float) -> Generator[None]:
-    """A block in which a client opens its link, in so many seconds; all that goes wrong in it becomes `ConnectFailed`."""
+def connecting(url: str, seconds: float, reason: Callable[[Exception], str] = str) -> Generator[None]:
+    """A block in which a client opens its link, in so many seconds; all that goes wrong in it becomes `ConnectFailed`.
+
+    `reason` says what an error means, where its own text does not.
+    """
     try:
         with anyio.fail_after(seconds):
             yield
     except TimeoutError as exc:
         raise HandshakeTimeout(url, seconds) from exc
     except (OSError, LayerError) as exc:
-        raise ConnectFailed(url, str(exc)) from exc
+        raise ConnectFailed(url, reason(exc)) from exc
 
 
 async def open_layers(engine: Engine, link: Link, *factories: LayerFactory) -> Link:

@@ -14,7 +14,6 @@ import anyio
 from duologue import (
     Adapter,
     ConnectFailed,
-    HandshakeTimeout,
     Peer,
     PeerSettings,
     Server,
@@ -24,6 +23,7 @@ from duologue import (
 from duologue_adapters.credentials import credentials_of
 from duologue_adapters.engines import engine_here
 from duologue_adapters.engines.listener import SocketListener
+from duologue_adapters.opening import connecting
 from duologue_adapters.ports import Engine, Link, Listener
 from duologue_adapters.server import running_peer, running_server
 from duologue_adapters.socket_file import PRIVATE, SocketFile, made_socket_file
@@ -43,14 +43,8 @@ class UnixAdapter(Adapter):
         check_options("unix", settings.options)
         path = _path_in(url)
         async with engine_here() as engine:
-            seconds = settings.limits.handshake_timeout
-            try:
-                with anyio.fail_after(seconds):
-                    link = await _link(engine, await _connected_socket(path), url)
-            except TimeoutError as exc:
-                raise HandshakeTimeout(url, seconds) from exc
-            except OSError as exc:
-                raise ConnectFailed(url, _reason(exc)) from exc
+            with connecting(url, settings.limits.handshake_timeout, _reason):
+                link = await _link(engine, await _connected_socket(path), url)
             async with running_peer(engine, link, settings) as peer:
                 yield peer
 
@@ -129,7 +123,9 @@ def _checked_mode(mode: Any) -> int:
     return mode
 
 
-def _reason(exc: OSError) -> str:
+def _reason(exc: Exception) -> str:
+    if not isinstance(exc, OSError):
+        return str(exc)
     if exc.errno is None and "too long" in str(exc):
         return f"{exc}: the system allows about 100 bytes, so choose a shorter one"
     match exc.errno:
