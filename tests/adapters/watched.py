@@ -6,6 +6,7 @@ It prints, as JSON, a scheme and `serving` with its URL, or `open`; and `closed`
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -68,7 +69,10 @@ class Watched:
 @asynccontextmanager
 async def watched(backend: Any, plan: list[Any]) -> AsyncIterator[Watched]:
     """A process with an end for each that the plan names: kind, scheme, URL, options. It must have no complaint to its end."""
-    with TemporaryFile("w+") as errors, _started(json.dumps([backend, plan]), errors) as process:
+    with (
+        TemporaryFile("w+") as errors,
+        _started(json.dumps([backend, plan], default=os.fspath), errors) as process,
+    ):
         try:
             yield Watched(process)
         finally:
