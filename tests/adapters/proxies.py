@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -151,6 +151,8 @@ class Proxy:
         """Where to connect to: the same scheme and path as the server's."""
         self.connections: list[Through] = []
         """All that there have been, in the order in which they came."""
+        self.greet: Callable[[Through], None] = lambda through: None
+        """Called with each new one, before a byte of it is forwarded."""
         self._target = target
 
     async def run(self, listener: socket.socket) -> None:
@@ -170,6 +172,7 @@ class Proxy:
                     each.setblocking(False)
                 through = Through(client, server)
                 self.connections.append(through)
+                self.greet(through)
                 group.start_soon(through.run)
 
 

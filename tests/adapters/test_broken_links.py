@@ -5,11 +5,11 @@ from __future__ import annotations
 import anyio
 import pytest
 from tests.adapters.common import Echo, Hold, Tools, closed_event, first_peer, tools, until
-from tests.adapters.proxies import proxy_for
+from tests.adapters.proxies import Through, proxy_for
 from tests.adapters.transports import Transport, over
 from tests.adapters.transports import transport as transport
 
-from duologue import CloseReason, ConnectionLost, Executed, Limits, Message, Peer
+from duologue import CloseReason, ConnectionLost, Executed, HandshakeTimeout, Limits, Message, Peer
 
 BROKEN = {CloseReason.TRUNCATED, CloseReason.TRANSPORT_FAILED}
 
@@ -87,3 +87,48 @@ async def test_a_half_close_on_the_way(transport: Transport) -> None:
         assert await peer.wait_closed() is CloseReason.CLOSED_BY_REMOTE
         assert await client.wait_closed() is CloseReason.CLOSED_BY_REMOTE
     assert answers == ["half"]
+
+
+@pytest.mark.fault(5)
+@over()
+async def test_one_byte_at_a_time(transport: Transport) -> None:
+    """From the first byte of the handshake to the last of an answer, every byte comes alone, in both directions: it makes no difference."""
+
+    def dribble(through: Through) -> None:
+        through.to_server.dribble()
+        through.to_client.dribble()
+
+    async with transport.serve(Tools().services) as server, proxy_for(server.url) as proxy:
+        proxy.greet = dribble
+        async with transport.connect(proxy.url) as client:
+            data = bytes(range(256))
+            assert await client.remote(tools).call(Echo(data=data)) == data
+
+
+@pytest.mark.fault(65)
+@over("tls", "ws", "zmq+tcp")
+@pytest.mark.parametrize("way", ["to_server", "to_client"])
+async def test_a_handshake_that_gets_stuck(transport: Transport, way: str) -> None:
+    """Half of a handshake does not arrive: `HandshakeTimeout` at the client; the server serves others meanwhile, and keeps nothing."""
+    limits = Limits(handshake_timeout=0.3)
+    async with (
+        transport.serve(Tools().services, limits=limits) as server,
+        proxy_for(server.url) as proxy,
+        anyio.create_task_group() as group,
+    ):
+        proxy.greet = lambda through: getattr(through, way).drop()
+        tried = anyio.Event()
+
+        async def connect() -> None:
+            with pytest.raises(HandshakeTimeout):
+                await transport.connect(proxy.url, limits=limits).__aenter__()
+            tried.set()
+
+        group.start_soon(connect)
+        await until(lambda: bool(proxy.connections))
+        async with transport.connect(server.url) as other:
+            while not tried.is_set():
+                assert await other.remote(tools).call(Echo(data=b"x")) == b"x"
+            await until(
+                lambda: len(tuple(server.peers)) == 1
+            )  # a WebSocket that was open for the server has to end first
