@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -75,6 +75,23 @@ class Network:
             machine.ip("address", "add", f"{machine.address}/24", "dev", "wire")
             machine.ip("link", "set", "lo", "up")
             machine.ip("link", "set", "wire", "up")
+        self._wait_for_wire()
+
+    def _wait_for_wire(self) -> None:
+        # What is sent at once may be lost, and TCP would remember that: it is slow on a connection that began with a loss.
+        with self.other.here():
+            listener = socket.socket(type=socket.SOCK_DGRAM)
+            listener.bind((self.other.address, 0))
+        with self.one.here():
+            sender = socket.socket(type=socket.SOCK_DGRAM)
+        with listener, sender:
+            listener.settimeout(0.02)
+            for _ in range(500):
+                sender.sendto(b"?", listener.getsockname())
+                with suppress(TimeoutError):
+                    listener.recv(1)
+                    return
+        raise OSError("nothing comes through")
 
     def part(self) -> None:
         """From now on everything is lost, in both directions, and neither machine is told."""

@@ -28,7 +28,7 @@ async def test_a_link_that_breaks(transport: Transport, how: str) -> None:
     gets `ConnectionLost` at once, handlers are cancelled. Between frames only TLS and WebSocket can tell, by their missing goodbye."""
     there = Tools()
     # A ROUTER is not told that a client is gone: that takes a heartbeat.
-    options = {"heartbeat": 0.15} if transport.scheme.startswith("zmq") else {}
+    options = {"heartbeat": 0.4} if transport.scheme.startswith("zmq") else {}
     async with (
         transport.serve(there.services, **options) as server,
         proxy_for(server.url) as proxy,

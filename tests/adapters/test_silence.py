@@ -2,53 +2,57 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
+from pathlib import Path
+
 import anyio
 import pytest
+from tests.adapters.certificates import Certificates
 from tests.adapters.common import Add, Hold, Tools, closed_event, first_peer, tools, until
-from tests.adapters.proxies import proxy_for
-from tests.adapters.transports import PINGING, Transport, over
+from tests.adapters.proxies import Through, proxy_for
+from tests.adapters.transports import PINGING, Transport, over, transport_of
 from tests.adapters.transports import transport as transport
 
 from duologue import CallTimeout, CloseReason, ConnectionLost, Executed, Peer
 
-HEARTBEAT = 0.2
+HEARTBEAT = 0.5
+"""So long, as two ends and two proxies share one process here, and a busy machine may forget about it for a while."""
+
+
+async def lost_call(peer: Peer) -> None:
+    with pytest.raises(ConnectionLost) as caught:
+        await peer.remote(tools).call(Hold(name="held"))
+    assert caught.value.executed is Executed.UNKNOWN
 
 
 @pytest.mark.fault(50)
-@over(*PINGING)
-async def test_nothing_comes_through_any_more(transport: Transport) -> None:
+async def test_nothing_comes_through_any_more(tmp_path: Path, certificates: Certificates) -> None:
     """WebSocket and ZeroMQ ask by themselves: callers fail and both ends close after twice the heartbeat; not before silence."""
     there = Tools()
-
-    async def hold(peer: Peer) -> None:
-        with pytest.raises(ConnectionLost) as caught:
-            await peer.remote(tools).call(Hold(name="held"))
-        assert caught.value.executed is Executed.UNKNOWN
-
-    async with (
-        transport.serve(there.services, heartbeat=HEARTBEAT) as server,
-        proxy_for(server.url) as proxy,
-        transport.connect(proxy.url, heartbeat=HEARTBEAT) as client,
-        anyio.create_task_group() as group,
-    ):
-        peers = client, await first_peer(server)
-        group.start_soon(hold, client)
-        await there.until(lambda: there.running == 1)
-        through = proxy.connections[0]
-        for way in (through.to_client, through.to_server) * 2:
-            seen = way.forwarded
-            await until(
-                lambda way=way, seen=seen: way.forwarded > seen
-            )  # somebody is there, and has nothing to say
+    peers: list[Peer] = []
+    async with anyio.create_task_group() as group, AsyncExitStack() as stack:
+        links: list[Through] = []
+        for scheme in PINGING:
+            transport = transport_of(scheme, tmp_path, certificates)
+            server = await stack.enter_async_context(transport.serve(there.services, heartbeat=HEARTBEAT))
+            proxy = await stack.enter_async_context(proxy_for(server.url))
+            client = await stack.enter_async_context(transport.connect(proxy.url, heartbeat=HEARTBEAT))
+            peers += client, await first_peer(server)
+            links += proxy.connections
+            group.start_soon(lost_call, client)
+        await there.until(lambda: there.running == len(PINGING))
+        seen = {way: way.received for link in links for way in (link.to_client, link.to_server)}
+        await until(lambda: all(way.received > before for way, before in seen.items()))
         assert all(peer.is_open for peer in peers), "idle, and yet not silent"
-        through.drop()
+        for link in links:
+            link.drop()
         start = anyio.current_time()
         for peer in peers:
             event = await closed_event(peer)
             assert event.reason is CloseReason.TRANSPORT_FAILED
             assert "ping" in event.detail or "not answered" in event.detail
-        assert anyio.current_time() - start < 10, "it would be 40 s with the usual heartbeat"
-        await there.until(lambda: there.cancelled == ["held"])
+        assert anyio.current_time() - start < 15, "it would be 40 s with the usual heartbeat"
+        await there.until(lambda: len(there.cancelled) == len(PINGING))
 
 
 @pytest.mark.fault(50)

@@ -21,7 +21,7 @@ from tests.adapters.watched import Watched, watched
 
 from duologue import CallError, CallTimeout, CloseReason, Executed, Limits, Peer
 
-HEARTBEAT = 0.2
+HEARTBEAT = 0.5
 QUICK = Limits(requests_stalled=0.3)
 GIVEN_UP = {CloseReason.WRITE_STALLED, CloseReason.TRANSPORT_FAILED}
 """Why the end that was not stopped ended a connection."""
@@ -156,7 +156,7 @@ async def test_one_that_was_stopped_asks_first(transports: dict[str, Transport],
             peers = [await first_peer(each) for each in servers.values()]
             await all_at_once(add, peers)
             stop(there)
-            await anyio.sleep(2.5 * HEARTBEAT)  # its clock is the only thing that changes meanwhile
+            await anyio.sleep(2.1 * HEARTBEAT)  # its clock is the only thing that changes meanwhile
             go_on(there)
             await all_at_once(add, peers)
             assert all(peer.is_open for peer in peers)
