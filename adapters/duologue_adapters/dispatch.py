@@ -12,13 +12,18 @@ from duologue.protocol.routes import Mode, RequestFault, Route
 from duologue_adapters.context import RequestContext, current_request
 from duologue_adapters.engines.endings import end_of_process_in
 from duologue_adapters.ports import Engine
+from duologue_adapters.relaying import Relayed, Relaying
 from duologue_adapters.workers import DeferredWorkers, EagerWorkers
 
 if TYPE_CHECKING:
     from duologue_adapters.driver import DriverPeer
 
 
-_TASK, _INLINE = Mode.TASK, Mode.INLINE  # a member of an enum is slow to look up on some versions
+_TASK, _INLINE, _RELAY = (
+    Mode.TASK,
+    Mode.INLINE,
+    Mode.RELAY,
+)  # a member of an enum is slow to look up on some versions
 
 
 class Dispatcher:
@@ -29,6 +34,7 @@ class Dispatcher:
         "_engine",
         "_now",
         "_peer",
+        "_relaying",
         "_running_threads",
         "_threads",
         "_workers",
@@ -44,6 +50,7 @@ class Dispatcher:
         self._threads = 0
         """How many threads the engine allows for this peer, until it is closed and the last of them has ended."""
         self._running_threads = 0
+        self._relaying: Relaying | None = None
         self._workers = (EagerWorkers if engine.starts_at_once else DeferredWorkers)(
             peer, engine, connection, self.raised
         )
@@ -63,6 +70,10 @@ class Dispatcher:
             self.end_cancelled(request)  # an earlier handler has closed the connection
         elif mode is _INLINE:
             self._run_inline(request, route)
+        elif mode is _RELAY:
+            if self._relaying is None:
+                self._relaying = Relaying(self._peer, self._engine, self._connection)
+            self._relaying.start(request)
         else:
             if not self._threads:
                 self._allow_threads()
@@ -74,7 +85,7 @@ class Dispatcher:
         budget, limits = self._connection.incoming.budget, self._connection.limits
         self._threads = budget.limit + budget.lent_limit + limits.sends + limits.lent
         self._engine.allow_threads(self._threads)
-        self._peer.on_closed.append(self._look_at_threads)
+        self._peer.when_closed(self._look_at_threads)
 
     def thread_ended(self) -> None:
         """One that was started has really ended, or never began."""
@@ -91,7 +102,7 @@ class Dispatcher:
         """The connection ends: the handler's time is over."""
         if request.is_ended:
             return
-        if isinstance(request.handler, ThreadRun):
+        if isinstance(request.handler, ThreadRun | Relayed):
             request.handler.cancel()
         elif self._workers.remove(request):
             self.end_cancelled(request)

@@ -6,7 +6,8 @@ given, and soon after a command. It decides nothing.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from itertools import islice
 from typing import Any, assert_never
 
@@ -20,12 +21,16 @@ from duologue import (
     PeerClosed,
     PeerEvent,
     PeerInfo,
+    RegistrationError,
     Remote,
+    ServiceMap,
+    ServiceMaps,
     WireFormat,
 )
 from duologue.peer import Timeout
 from duologue.protocol.connection import Connection, ErrorBodies
 from duologue.protocol.events import (
+    CallAccepted,
     CallFailed,
     CallReceived,
     ErrorReported,
@@ -39,9 +44,10 @@ from duologue.protocol.events import (
     SendReceived,
     WritingFinished,
 )
+from duologue.protocol.feed import Feed
 from duologue.protocol.lifecycle import Phase
 from duologue.protocol.pending import OutgoingCall, OutgoingSend
-from duologue.protocol.routes import Route, Router
+from duologue.protocol.routes import Route
 from duologue_adapters.context import lend, running_request, unlend
 from duologue_adapters.dispatch import Dispatcher
 from duologue_adapters.observers import Audience, Observer
@@ -87,6 +93,9 @@ class DriverPeer(Peer, Receiver):
         """The link has not taken all that it was given."""
         self._is_reading = True
         self._permit_came = False
+        self._services: ServiceMap | None = None
+        self._is_combined = False
+        """What is served is a map of maps that is this peer's own."""
         self._undispatched: list[Event] = []
         """Events that were left when an exception broke out."""
         self._timer: Timer | None = None
@@ -94,7 +103,7 @@ class DriverPeer(Peer, Receiver):
         self._closed: PeerClosed | None = None
         self._close_waiters: list[Waiter] = []
         self._audience = Audience()
-        self.on_closed: list[Any] = []
+        self._on_closed: dict[object, Callable[[Peer], object]] = {}
 
     def __repr__(self) -> str:
         connection = self._connection
@@ -112,6 +121,51 @@ class DriverPeer(Peer, Receiver):
     @property
     def is_open(self) -> bool:
         return self._connection.phase is Phase.OPEN
+
+    @property
+    def outstanding(self) -> int:
+        return self._connection.outgoing.unanswered
+
+    def add_services(self, services: ServiceMap) -> None:
+        if self._services is None:
+            self._serve(services)
+            return
+        # The map that was given may be served to others too, so it is not changed.
+        maps = self._services if self._is_combined else ServiceMaps(self._services)
+        assert isinstance(maps, ServiceMaps)
+        maps.add(services)
+        if not self._is_combined:
+            self._serve(maps)
+            self._is_combined = True
+
+    def remove_services(self, services: ServiceMap) -> None:
+        if self._is_combined:
+            assert isinstance(self._services, ServiceMaps)
+            self._services.remove(services)
+        elif services is self._services:
+            self._services, self._connection.incoming.router = None, _no_services
+        else:
+            raise RegistrationError(f"{services!r} is not served to {self!r}, so it can't be removed")
+
+    def _serve(self, services: ServiceMap) -> None:
+        self._connection.incoming.router = services.router(self.wireformat)
+        self._services = services
+
+    def when_closed(self, callback: Callable[[Peer], object]) -> Callable[[], None]:
+        if self._closed is not None:
+            callback(self)
+            return _nothing
+        token = object()
+        self._on_closed[token] = callback
+        return partial(_drop, self._on_closed, token)
+
+    def publish(self, feed: Feed, sid: int, payload: bytes) -> None:
+        self._connection.publish(feed, sid, payload, self._now())
+        if not self._is_scheduled:
+            self.touch()
+
+    def end_feed(self, feed: Feed) -> None:
+        self._connection.end_feed(feed)
 
     def remote(self, namespace: Namespace) -> Remote:
         return Remote(self, namespace)
@@ -133,7 +187,8 @@ class DriverPeer(Peer, Receiver):
             outcome = await waiter
         except BaseException:
             # Whoever waited was cancelled. The call lets go of all it holds, and a late answer is dropped.
-            self._give_up(call)
+            if call is not None:
+                self.give_up(call)
             raise
         finally:
             if running is not None:
@@ -165,7 +220,7 @@ class DriverPeer(Peer, Receiver):
                 if running is not None:
                     unlend(running)
         except BaseException:
-            self._give_up(send)
+            self.give_up(send)
             raise
         if error is not None:
             try:
@@ -198,10 +253,50 @@ class DriverPeer(Peer, Receiver):
         assert self._closed is not None
         return self._closed.reason
 
+    def tell(self, event: PeerEvent) -> None:
+        """Show an event to those who watch this peer."""
+        self._audience.tell(event)
+
+    @property
+    def closed(self) -> PeerClosed | None:
+        """The last event; None while it has not come."""
+        return self._closed
+
     def abort(self, reason: str = "") -> None:
         """End the connection here and now: nothing more is sent, and nothing waited for."""
         self._connection.abort(reason, self._now())
         self.drive()
+
+    # -- for requests that are relayed to this connection --------------------------------------------
+
+    def begin_call(
+        self, sid: int, payload: bytes, timeout: Timeout, nested: bool, waiter: Waiter
+    ) -> OutgoingCall:
+        """Call, and let the waiter be told of the outcome. Raises what `call_raw` raises at once."""
+        now = self._now()
+        call = self._connection.call(
+            sid, payload, deadline_of(timeout, self._limits.call_timeout, now), now, nested
+        )
+        call.waiter = waiter
+        if not self._is_scheduled:
+            self.touch()
+        return call
+
+    def begin_send(self, sid: int, payload: bytes, timeout: float, waiter: Waiter) -> OutgoingSend | None:
+        """Send, and if there is no room let the waiter be told what became of it. Raises what `send_raw` raises at once."""
+        now = self._now()
+        send = self._connection.send(sid, payload, now + timeout, now)
+        if send is not None:
+            send.waiter = waiter
+        if not self._is_scheduled:
+            self.touch()
+        return send
+
+    def give_up(self, item: OutgoingCall | OutgoingSend) -> None:
+        """Nobody waits for it any more."""
+        item.waiter = None
+        self._connection.cancel(item, self._now())
+        self.touch()
 
     # -- for the handlers of this connection's requests ---------------------------------------------
 
@@ -217,10 +312,10 @@ class DriverPeer(Peer, Receiver):
 
     # -- what the link calls ------------------------------------------------------------------------
 
-    def start(self, router: Router | None) -> None:
+    def start(self, services: ServiceMap | None) -> None:
         """Begin: from now on the link calls back."""
-        if router is not None:
-            self._connection.incoming.router = router
+        if services is not None:
+            self.add_services(services)
         self._link.start(self)
 
     def data_received(self, data: bytes | memoryview) -> None:
@@ -320,6 +415,8 @@ class DriverPeer(Peer, Receiver):
                 raise AssertionError(event)
             case CallFailed():
                 resolve(event.call, event.error)
+            case CallAccepted():
+                event.call.waiter.accepted()
             case SendAccepted():
                 resolve(event.send, None)
             case SendFailed():
@@ -375,11 +472,6 @@ class DriverPeer(Peer, Receiver):
 
     # -- the rest ---------------------------------------------------------------------------------------
 
-    def _give_up(self, item: OutgoingCall | OutgoingSend | None) -> None:
-        if item is not None:
-            self._connection.cancel(item, self._now())
-            self.touch()
-
     def _ended(self, event: PeerClosed) -> None:
         self._closed = event
         self._link.abort()
@@ -388,13 +480,21 @@ class DriverPeer(Peer, Receiver):
             self._timer = None
         self._audience.tell(event)
         tell_all(self._close_waiters)
-        for callback in self.on_closed:
+        for callback in tuple(self._on_closed.values()):
             callback(self)
-        self.on_closed.clear()
+        self._on_closed.clear()
 
 
 def _no_services(sid: int) -> Route | None:
     return None
+
+
+def _nothing() -> None:
+    """There is nothing to take back."""
+
+
+def _drop(callbacks: dict[object, Callable[[Peer], object]], token: object) -> None:
+    callbacks.pop(token, None)
 
 
 def _bytes_of(payload: Any) -> bytes:

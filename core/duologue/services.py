@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Protocol, TypeVar, cast, overload
 from weakref import WeakValueDictionary
 
@@ -40,6 +40,14 @@ class ServiceMap(ABC):
         It is asked for each request, and stays right while services come and go. Raises `RegistrationError` if the
         format can't carry a type that is served.
         """
+
+    def sids(self) -> Iterable[int]:
+        """The ids of the services that it knows, so that two maps with the same one are found. None, if it can't tell."""
+        return ()
+
+    def name_of(self, sid: int) -> str:
+        """The name of a service, for people."""
+        return hex_id(sid)
 
 
 class Services(ServiceMap):
@@ -129,6 +137,14 @@ class Services(ServiceMap):
                 table[sid] = service.route(handler, wireformat) if handler else NoHandlerRoute(service.name)
             self._tables[id(wireformat)] = table
         return table.get
+
+    def sids(self) -> Iterable[int]:
+        """The ids of all messages of the namespaces, with a handler or without."""
+        return self._services.keys()
+
+    def name_of(self, sid: int) -> str:
+        """`calc::Add`, or the id in hex if it is of none of the namespaces."""
+        return self._services[sid].name if sid in self._services else hex_id(sid)
 
     def __repr__(self) -> str:
         lines = [f"<Services of {', '.join(each.name for each in self._namespaces) or 'no namespace'}>"]

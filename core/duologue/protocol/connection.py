@@ -27,6 +27,7 @@ from duologue.protocol.errors import (
 )
 from duologue.protocol.events import ErrorReported, Event, IncomingRequest
 from duologue.protocol.failures import call_error, read_error
+from duologue.protocol.feed import Feed
 from duologue.protocol.frames import LENGTH_PREFIXED, Framing
 from duologue.protocol.ids import ERROR_SID, RESPONSE_SID
 from duologue.protocol.incoming import REFUSAL_SIZE, Incoming, not_delivered
@@ -119,6 +120,21 @@ class Connection:
             self._read_on(now)  # now room is awaited, so reading may have to go on
         return send
 
+    def publish(self, feed: Feed, sid: int, payload: bytes, now: float) -> None:
+        """Send to a subscriber, one way. Without room it waits in the feed, or goes by the feed's policy (docs/pubsub.md).
+
+        Raises `ConnectionClosed`, `FrameTooLarge`, or `ValueError` for a reserved service id.
+        """
+        if not self._life.is_open:
+            raise self._ending.error()
+        self._outgoing.publish(feed, sid, payload, now)
+        if feed.is_overrun:
+            self.close("a subscriber is too slow", 0.0, now)
+
+    def end_feed(self, feed: Feed) -> None:
+        """The subscription is over: what waits in the feed is let go."""
+        self._outgoing.end_feed(feed)
+
     def cancel(self, item: OutgoingCall | OutgoingSend, now: float) -> Executed:
         """Nobody waits for this any more. No event follows; says whether its handler may run nevertheless."""
         executed = self._outgoing.cancel(item, now)
@@ -173,6 +189,21 @@ class Connection:
     def unlend(self, request: IncomingRequest, now: float) -> None:
         """The wait is over."""
         self._incoming.unlend(request)
+
+    def hold(self, request: IncomingRequest, now: float) -> bool:
+        """A call that is relayed waits for room there, and counts as parked until `relayed` or its end (F3).
+
+        False: the parking is full, and the call has ended with a refusal.
+        """
+        return self._incoming.hold(request, self._outgoing.pending.owed > 0, now)
+
+    def relayed(self, request: IncomingRequest, now: float) -> None:
+        """The call is in the outbox of the peer that it is relayed to, so nothing of it need be kept here."""
+        if request.is_held:
+            self._incoming.let_go(request)
+            if self._reading.is_paused:
+                self._read_on(now)
+        request.payload = b""
 
     def permit_freed(self, now: float) -> None:
         """What `on_permit` told of: a permit of a shared budget may be free."""

@@ -24,6 +24,7 @@ class IncomingRequest:
         "is_cancelled",
         "is_delivered",
         "is_ended",
+        "is_held",
         "payload",
         "peer",
         "permit",
@@ -52,6 +53,8 @@ class IncomingRequest:
         """Answered by the connection itself, as it ends. The driver still owes one `done`."""
         self.is_ended = False
         """Nothing is owed any more."""
+        self.is_held = False
+        """It is to be relayed and waits for room there. So it counts among the parked ones here."""
         self.permit = False
         """It holds a permit or a send slot, or has lent it."""
         self.waits = 0
@@ -94,6 +97,16 @@ class ResponseReceived:
         """What `Connection.call` returned."""
         self.payload = payload
         """The encoded answer."""
+
+
+class CallAccepted:
+    """A call that had to wait is in the outbox now. Told only of those that ask for it by `tells_of_room`."""
+
+    __slots__ = ("call",)
+
+    def __init__(self, call: OutgoingCall) -> None:
+        self.call = call
+        """What `Connection.call` returned."""
 
 
 class CallFailed:
@@ -191,6 +204,23 @@ class PeerClosed:
         return f"PeerClosed({self.reason.value}, {self.detail!r})"
 
 
+class RelayTargetLost:
+    """A peer that requests of this connection were relayed to has closed. What went there and was not answered has failed."""
+
+    __slots__ = ("detail", "reason", "target")
+
+    def __init__(self, target: str, reason: CloseReason, detail: str) -> None:
+        self.target = target
+        """Its name, or its address if it has none."""
+        self.reason = reason
+        """Who ended its connection, and how."""
+        self.detail = detail
+        """More words about that."""
+
+    def __repr__(self) -> str:
+        return f"RelayTargetLost({self.target!r}, {self.reason.value}, {self.detail!r})"
+
+
 class EventsMissed:
     """An observer was too slow: so many events were dropped before the next one."""
 
@@ -209,6 +239,7 @@ Event = (
     | SendReceived
     | RequestCancelled
     | ResponseReceived
+    | CallAccepted
     | CallFailed
     | SendAccepted
     | SendFailed

@@ -168,6 +168,8 @@ class Incoming:
         """The request has ended: give back what it holds. Nothing else gives anything back at the end of a request."""
         request.is_ended = True
         del self._running[request]
+        if request.is_held:
+            self.let_go(request)
         size = len(request.payload) + self._overhead
         # Whoever holds the request for longer, a context or a task that outlives the handler, holds nothing else by it.
         request.payload = b""
@@ -216,6 +218,21 @@ class Incoming:
                 self.budget.unlend()
             else:
                 self.sends.unlend(len(request.payload) + self._overhead)
+
+    def hold(self, request: IncomingRequest, may_refuse: bool, now: float) -> bool:
+        """A call to be relayed waits for room at the other peer. False: there is no place for it, it is refused and has ended."""
+        if may_refuse and self.parking.is_full:
+            self._refuse(request, FailureKind.OVERLOADED, now)
+            self.release(request, now)
+            return False
+        request.is_held = True
+        self.parking.hold(len(request.payload) + self._overhead)
+        return True
+
+    def let_go(self, request: IncomingRequest) -> None:
+        """The call has found room at the other peer."""
+        request.is_held = False
+        self.parking.let_go(len(request.payload) + self._overhead)
 
     # -- what may go on --------------------------------------------------------------------------
 

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any
 
 from duologue.protocol.deadlines import Deadlines
 from duologue.protocol.errors import CallError, CallTimeout, Executed, FrameTooLarge, Overloaded, SendTimeout
-from duologue.protocol.events import CallFailed, Event, ResponseReceived, SendAccepted, SendFailed
+from duologue.protocol.events import (
+    CallAccepted,
+    CallFailed,
+    Event,
+    ResponseReceived,
+    SendAccepted,
+    SendFailed,
+)
+from duologue.protocol.feed import Feed
 from duologue.protocol.frames import Framing
 from duologue.protocol.ids import CONTROL_SIDS, is_reserved
 from duologue.protocol.limits import Limits
@@ -29,6 +38,7 @@ class Outgoing:
         "_arrivals",
         "_deadlines",
         "_events",
+        "_feeds",
         "_header",
         "_high",
         "_limits",
@@ -65,6 +75,8 @@ class Outgoing:
         self._waiting_nested: OrderedDict[OutgoingCall, int] = OrderedDict()
         """Those of them that handlers made. They wait for room in the outbox alone."""
         self._waiting_sends: OrderedDict[OutgoingSend, int] = OrderedDict()
+        self._feeds: dict[Feed, None] | None = None
+        """Those in which something waits. Made when one is needed: most connections have no subscriber at the other end."""
         self._arrivals = 0
         self.is_blocked = False
         """A request found the outbox full, and it is not yet down to its low-water mark."""
@@ -129,6 +141,26 @@ class Outgoing:
         self.admit(now)
         return executed
 
+    def publish(self, feed: Feed, sid: int, payload: bytes, now: float) -> None:
+        """Send to a subscriber, or let it wait in the feed. Nobody waits for it, so nothing tells when it leaves."""
+        if not 0 < sid < _FIRST_RESERVED or len(payload) > self._max_payload:
+            self._check(sid, payload, None)
+        if not feed.waiting and not self._waiting_sends and self._has_room():
+            feed.sent += 1
+            self._outbox.put_request(0, self._header(self._overhead + len(payload), sid, 0), payload, now)
+            return
+        self._arrivals += 1
+        feed.put(self._arrivals, sid, payload)
+        if self._feeds is None:
+            self._feeds = {}
+        self._feeds[feed] = None
+
+    def end_feed(self, feed: Feed) -> None:
+        """The subscription is over: what waits will not be sent."""
+        feed.clear()
+        if self._feeds is not None:
+            self._feeds.pop(feed, None)
+
     # -- what the remote answers ------------------------------------------------------------
 
     def response_received(self, call_id: int, payload: bytes) -> bool:
@@ -164,6 +196,11 @@ class Outgoing:
         return len(self._waiting_calls) + len(self._waiting_sends) + len(self._waiting_nested)
 
     @property
+    def unanswered(self) -> int:
+        """Calls that wait for their answer, or for room."""
+        return len(self.pending) + len(self._waiting_calls) + len(self._waiting_nested)
+
+    @property
     def deadlines(self) -> int:
         """Entries in the heap of deadlines, ended ones included."""
         return len(self._deadlines)
@@ -173,13 +210,15 @@ class Outgoing:
 
         Only calls that wait for answers to others let sends and nested calls pass.
         """
-        while (self.is_blocked or self.has_waiting) and self._has_room():
+        while (self.is_blocked or self.has_waiting or self._feeds) and self._has_room():
             line: OrderedDict[Any, int] | None = None
             if self._waiting_calls and self.pending.owed + len(self._waiting_nested) < self._owed_limit:
                 line = self._waiting_calls
             for other in (self._waiting_nested, self._waiting_sends):
                 if other and (line is None or next(iter(other.values())) < next(iter(line.values()))):
                     line = other
+            if self._feeds and self._draw(self._feeds, line, now):
+                continue
             if line is None:
                 return
             item, _ = line.popitem(last=False)
@@ -190,6 +229,17 @@ class Outgoing:
                 header = self._header(self._overhead + len(item.payload), item.sid, 0)
                 self._outbox.put_request(0, header, item.payload, now)
                 self._events.append(SendAccepted(item))
+
+    def _draw(self, feeds: dict[Feed, None], line: OrderedDict[Any, int] | None, now: float) -> bool:
+        """Send the next of what is published, if it came before the first in the line."""
+        feed = min(feeds, key=_first_arrival)
+        if line is not None and next(iter(line.values())) < feed.first_arrival:
+            return False
+        sid, payload = feed.take()
+        if not feed.waiting:
+            del feeds[feed]
+        self._outbox.put_request(0, self._header(self._overhead + len(payload), sid, 0), payload, now)
+        return True
 
     def next_deadline(self) -> float | None:
         first = self._deadlines.next()
@@ -238,6 +288,9 @@ class Outgoing:
         self._waiting_calls.clear()
         self._waiting_sends.clear()
         self._deadlines.clear()
+        for feed in self._feeds or ():
+            feed.clear()
+        self._feeds = None
 
     # -- inside ------------------------------------------------------------------------------
 
@@ -276,6 +329,8 @@ class Outgoing:
         header = self._header(self._overhead + len(payload), call.sid, call_id)
         self._outbox.put_request(call_id, header, payload, now)
         call.payload = b""
+        if call.tells_of_room:
+            self._events.append(CallAccepted(call))
 
     def _end(self, item: OutgoingCall | OutgoingSend) -> None:
         item.is_ended = True
@@ -296,3 +351,6 @@ class Outgoing:
         else:
             self._end(call)
         return executed
+
+
+_first_arrival = attrgetter("first_arrival")

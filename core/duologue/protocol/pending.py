@@ -14,7 +14,7 @@ _HALF = 2**63
 class OutgoingCall:
     """One own call: the token that `Connection.call` returns and that its events carry."""
 
-    __slots__ = ("deadline", "id", "is_ended", "payload", "sid", "waiter")
+    __slots__ = ("deadline", "id", "is_ended", "payload", "sid", "tells_of_room", "waiter")
 
     def __init__(self, sid: int, payload: bytes, deadline: float | None) -> None:
         self.sid = sid
@@ -27,6 +27,8 @@ class OutgoingCall:
         """Its id on the wire; 0 while it waits for room."""
         self.is_ended = False
         """It has its one outcome."""
+        self.tells_of_room = False
+        """To be set while it waits for room: a `CallAccepted` shall say when it has found it."""
         self.waiter: Any = None
         """For the driver: whatever is to be told of the outcome. The connection doesn't look at it."""
 

@@ -18,6 +18,8 @@ class Mode(Enum):
     """A function, called in place: it must not block."""
     THREAD = "thread"
     """A function, called in a worker thread. A thread can't be cancelled: it keeps its permit until it ends."""
+    RELAY = "relay"
+    """Not run here: passed on to another peer, with no task where none is needed."""
 
 
 class RequestFault(Exception):
