@@ -12,7 +12,7 @@ from duologue.protocol.routes import Mode, RequestFault, Route
 from duologue_adapters.context import RequestContext, current_request
 from duologue_adapters.engines.endings import end_of_process_in
 from duologue_adapters.ports import Engine
-from duologue_adapters.relaying import Relayed, Relaying
+from duologue_adapters.relaying import Relayer
 from duologue_adapters.workers import DeferredWorkers, EagerWorkers
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ class Dispatcher:
         "_engine",
         "_now",
         "_peer",
-        "_relaying",
         "_running_threads",
         "_threads",
         "_workers",
@@ -50,7 +49,6 @@ class Dispatcher:
         self._threads = 0
         """How many threads the engine allows for this peer, until it is closed and the last of them has ended."""
         self._running_threads = 0
-        self._relaying: Relaying | None = None
         self._workers = (EagerWorkers if engine.starts_at_once else DeferredWorkers)(
             peer, engine, connection, self.raised
         )
@@ -71,9 +69,7 @@ class Dispatcher:
         elif mode is _INLINE:
             self._run_inline(request, route)
         elif mode is _RELAY:
-            if self._relaying is None:
-                self._relaying = Relaying(self._peer, self._engine, self._connection)
-            self._relaying.start(request)
+            Relayer(self._peer, self._engine, self._connection).start(request)
         else:
             if not self._threads:
                 self._allow_threads()
@@ -102,7 +98,7 @@ class Dispatcher:
         """The connection ends: the handler's time is over."""
         if request.is_ended:
             return
-        if isinstance(request.handler, ThreadRun | Relayed):
+        if isinstance(request.handler, ThreadRun):
             request.handler.cancel()
         elif self._workers.remove(request):
             self.end_cancelled(request)

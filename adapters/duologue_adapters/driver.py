@@ -30,12 +30,12 @@ from duologue import (
 from duologue.peer import Timeout
 from duologue.protocol.connection import Connection, ErrorBodies
 from duologue.protocol.events import (
-    CallAccepted,
     CallFailed,
     CallReceived,
     ErrorReported,
     Event,
     IncomingRequest,
+    RelayTargetLost,
     RequestCancelled,
     RequestFailed,
     ResponseReceived,
@@ -85,6 +85,8 @@ class DriverPeer(Peer, Receiver):
             framing=wireformat.framing,
         )
         connection.incoming.on_permit = self._permit_available
+        self.relays = relays = connection.relays
+        relays.name, relays.wireformat, relays.on_work = name or link.address, wireformat.name, self.touch
         self._dispatcher = Dispatcher(self, engine, connection)
         self.is_driving = False
         """It looks at the core right now, so whoever gives a command need not ask for that."""
@@ -188,7 +190,7 @@ class DriverPeer(Peer, Receiver):
         except BaseException:
             # Whoever waited was cancelled. The call lets go of all it holds, and a late answer is dropped.
             if call is not None:
-                self.give_up(call)
+                self._give_up(call)
             raise
         finally:
             if running is not None:
@@ -220,7 +222,7 @@ class DriverPeer(Peer, Receiver):
                 if running is not None:
                     unlend(running)
         except BaseException:
-            self.give_up(send)
+            self._give_up(send)
             raise
         if error is not None:
             try:
@@ -253,50 +255,10 @@ class DriverPeer(Peer, Receiver):
         assert self._closed is not None
         return self._closed.reason
 
-    def tell(self, event: PeerEvent) -> None:
-        """Show an event to those who watch this peer."""
-        self._audience.tell(event)
-
-    @property
-    def closed(self) -> PeerClosed | None:
-        """The last event; None while it has not come."""
-        return self._closed
-
     def abort(self, reason: str = "") -> None:
         """End the connection here and now: nothing more is sent, and nothing waited for."""
         self._connection.abort(reason, self._now())
         self.drive()
-
-    # -- for requests that are relayed to this connection --------------------------------------------
-
-    def begin_call(
-        self, sid: int, payload: bytes, timeout: Timeout, nested: bool, waiter: Waiter
-    ) -> OutgoingCall:
-        """Call, and let the waiter be told of the outcome. Raises what `call_raw` raises at once."""
-        now = self._now()
-        call = self._connection.call(
-            sid, payload, deadline_of(timeout, self._limits.call_timeout, now), now, nested
-        )
-        call.waiter = waiter
-        if not self._is_scheduled:
-            self.touch()
-        return call
-
-    def begin_send(self, sid: int, payload: bytes, timeout: float, waiter: Waiter) -> OutgoingSend | None:
-        """Send, and if there is no room let the waiter be told what became of it. Raises what `send_raw` raises at once."""
-        now = self._now()
-        send = self._connection.send(sid, payload, now + timeout, now)
-        if send is not None:
-            send.waiter = waiter
-        if not self._is_scheduled:
-            self.touch()
-        return send
-
-    def give_up(self, item: OutgoingCall | OutgoingSend) -> None:
-        """Nobody waits for it any more."""
-        item.waiter = None
-        self._connection.cancel(item, self._now())
-        self.touch()
 
     # -- for the handlers of this connection's requests ---------------------------------------------
 
@@ -415,8 +377,6 @@ class DriverPeer(Peer, Receiver):
                 raise AssertionError(event)
             case CallFailed():
                 resolve(event.call, event.error)
-            case CallAccepted():
-                event.call.waiter.accepted()
             case SendAccepted():
                 resolve(event.send, None)
             case SendFailed():
@@ -425,7 +385,7 @@ class DriverPeer(Peer, Receiver):
                 self._dispatcher.cancel(event.request)
             case RequestFailed():
                 self._audience.tell_failure(event, self._now())
-            case ErrorReported():
+            case ErrorReported() | RelayTargetLost():
                 self._audience.tell(event)
             case WritingFinished():
                 self._link.end_writing()
@@ -468,6 +428,10 @@ class DriverPeer(Peer, Receiver):
 
     def _permit_available(self) -> None:
         self._permit_came = True
+        self.touch()
+
+    def _give_up(self, item: OutgoingCall | OutgoingSend) -> None:
+        self._connection.cancel(item, self._now())
         self.touch()
 
     # -- the rest ---------------------------------------------------------------------------------------

@@ -1,241 +1,108 @@
-"""Passes requests of one connection on to others: where they go, and what a failure means, core has decided.
+"""Requests that others are to answer, where the state machine can't tell by itself who.
 
-A relayed call is no task. It is an entry among the calls of the other connection, and is told of the answer as a caller
-would be. Only a function that takes its time to pick a peer, and a peer that is no driver's, need a task.
+A function may have to pick the peer, and may take its time for it; and a peer may be none of ours, which can only be
+called. All else that is relayed is never seen here.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any
 
-from duologue import Peer, RelayRequest, RelayTargetLost
+from duologue import DuologueError, FailureKind, Peer, RelayRequest
 from duologue.protocol.connection import Connection
-from duologue.protocol.errors import DuologueError
 from duologue.protocol.events import IncomingRequest
-from duologue.protocol.pending import OutgoingCall, OutgoingSend
+from duologue.protocol.relaying import SEND_PATIENCE, failure_of
 from duologue.protocol.routes import RequestFault
-from duologue.relay import SEND_PATIENCE, Balancer, Pick, RelayRoute, check_target, relay_failure
+from duologue.relay import RelayRoute, check_target
 from duologue_adapters.context import current_request
 from duologue_adapters.engines.endings import end_of_process_in
-from duologue_adapters.ports import Engine, Job
+from duologue_adapters.ports import Engine
 
 if TYPE_CHECKING:
     from duologue_adapters.driver import DriverPeer
 
 
-class Relaying:
-    """What one peer is asked, and others are to answer."""
+class Relayer:
+    """Finds out who is to answer, and hands over."""
 
-    __slots__ = ("_connection", "_engine", "_now", "_peer", "_targets")
+    __slots__ = ("_connection", "_engine", "_peer")
 
     def __init__(self, peer: DriverPeer, engine: Engine, connection: Connection) -> None:
         self._peer = peer
         self._engine = engine
-        self._now = engine.now
         self._connection = connection
-        self._targets: dict[DriverPeer, Callable[[], None]] = {}
-        """Peers that were relayed to, each with what takes back the wish to be told of its end."""
-        peer.when_closed(self._end)
 
     def start(self, request: IncomingRequest) -> None:
-        """Pass a request on."""
+        """Relay a request, at once if that can be."""
         route = request.route
         assert isinstance(route, RelayRoute)
-        target: Any = route.target
-        if target is None:
-            assert route.pick is not None
-            try:
-                target = self._pick(route.pick, RelayRequest(self._peer, route.name, request))
-            except BaseException as exc:
-                self.failed(request, exc)
-                if (end := end_of_process_in(exc)) is not None:
-                    raise end from exc
-                return
-        if isinstance(target, type(self._peer)):
-            self.pass_on(request, route, target)
-        elif inspect.isawaitable(target) or isinstance(target, Peer):
-            request.handler = relayed = RelayedByTask(self, request)
-            relayed.begin(self._engine, target)
-        else:
-            try:
-                check_target(self._peer, target)
-            except Exception as exc:
-                self.failed(request, exc)
-
-    def pass_on(self, request: IncomingRequest, route: RelayRoute, target: DriverPeer) -> None:
-        """Make it a call, or a send, of the other connection."""
         try:
-            if target not in self._targets:
-                check_target(self._peer, target)
-                self._watch(target)
-            relayed = Relayed(self, request, target)
-            if request.cid:
-                nested = self._connection.outgoing.pending.owed > 0
-                relayed.item = call = target.begin_call(
-                    request.sid, request.payload, route.timeout, nested, relayed
-                )
-                if call.id or call.is_ended:
-                    request.payload = b""
-                else:
-                    call.tells_of_room = True
-                    if not self._connection.hold(request, self._now()):
-                        target.give_up(call)
-                        self._peer.touch()
-                        return
-            else:
-                relayed.item = target.begin_send(request.sid, request.payload, SEND_PATIENCE, relayed)
-                if relayed.item is None:
-                    self.succeeded(request, b"")
-                    return
-            request.handler = relayed
-        except (DuologueError, RequestFault) as exc:
-            self.failed(request, exc)
+            target = self._pick(route, request)
+            if not inspect.isawaitable(target) and self._hand_over(request, check_target(target)):
+                return
+        except BaseException as exc:
+            self._failed(request, exc)
+            if (end := end_of_process_in(exc)) is not None:
+                raise end from exc
+            return
+        request.handler = self._engine.start(self._run(request, target))
 
-    def accepted(self, request: IncomingRequest) -> None:
-        """It has found room at the other peer."""
-        if not request.is_ended:
-            self._connection.relayed(request, self._now())
-            self._peer.touch()
+    def _pick(self, route: RelayRoute, request: IncomingRequest) -> Peer | Awaitable[Peer | None] | None:
+        if isinstance(route.target, Peer):
+            return route.target
+        # Not in the driver's own context: what a function leaves there, the next would find.
+        return self._engine.context.copy().run(route.target, RelayRequest(self._peer, route.name, request))
 
-    def succeeded(self, request: IncomingRequest, answer: bytes) -> None:
-        """It is answered; a one-way message is on its way."""
-        if request.cid:
-            self._connection.respond(request, answer, self._now(), True)
-        else:
-            self._connection.done(request, self._now(), True)
+    def _hand_over(self, request: IncomingRequest, target: Peer) -> bool:
+        """Let the state machine do it, if it knows the peer."""
+        if target.relays is None:
+            return False
+        self._connection.relay(request, target.relays, self._engine.now())
         self._peer.touch()
+        return True
 
-    def failed(self, request: IncomingRequest, exc: BaseException) -> None:
-        """It could not be passed on, or the other peer failed."""
-        error = exc.__cause__ if isinstance(exc, RequestFault) else exc
-        self._connection.fail(request, relay_failure(exc), self._now(), error)
-        self._peer.touch()
-
-    def cancelled(self, request: IncomingRequest) -> None:
-        """The connection that it came by has ended."""
-        if not request.is_ended:
-            self._connection.done(request, self._now())
-            self._peer.touch()
-
-    def enter(self, request: IncomingRequest) -> None:
-        """What runs here and now is the request's."""
+    async def _run(self, request: IncomingRequest, target: Any) -> None:
         request.peer = self._peer
         current_request.set(request)
-
-    @property
-    def peer(self) -> DriverPeer:
-        """The one that asks."""
-        return self._peer
-
-    def _pick(self, pick: Pick, request: RelayRequest) -> object:
-        if isinstance(pick, Balancer):
-            return pick(request)
-        # Not in the driver's own context: what a function leaves there, the next would find.
-        return self._engine.context.copy().run(pick, request)
-
-    def _watch(self, target: DriverPeer) -> None:
-        if target.closed is None:
-            self._targets[target] = target.when_closed(self._lost)
-
-    def _lost(self, peer: Peer) -> None:
-        target: Any = peer
-        del self._targets[target]
-        closed = target.closed
-        name = peer.info.name or peer.info.address
-        self._peer.tell(RelayTargetLost(name, closed.reason, closed.detail))
-
-    def _end(self, _: Peer) -> None:
-        for forget in self._targets.values():
-            forget()
-        self._targets.clear()
-
-
-class Relayed:
-    """One request on its way to another peer, and the waiter for what comes of it there."""
-
-    __slots__ = ("_relaying", "_request", "_target", "item")
-
-    def __init__(self, relaying: Relaying, request: IncomingRequest, target: DriverPeer) -> None:
-        self._relaying = relaying
-        self._request = request
-        self._target = target
-        self.item: OutgoingCall | OutgoingSend | None = None
-        """What it is at the other connection."""
-
-    def done(self) -> bool:
-        """A waiter's question. If the request has ended, what comes is let go."""
-        return self._request.is_ended
-
-    def set_result(self, outcome: Any, /) -> None:
-        """The answer, or the error. None: a one-way message has found room."""
-        if isinstance(outcome, BaseException):
-            self._relaying.failed(self._request, outcome)
-        else:
-            self._relaying.succeeded(self._request, outcome)
-
-    def accepted(self) -> None:
-        """A call has found room."""
-        self._relaying.accepted(self._request)
-
-    def cancel(self) -> None:
-        """Whoever asked is gone."""
-        if self.item is not None and not self.item.is_ended:
-            self._target.give_up(self.item)
-        self._relaying.cancelled(self._request)
-
-    def __await__(self) -> Any:
-        raise TypeError("nobody waits for what is relayed")
-
-
-class RelayedByTask(Relayed):
-    """A request for which a peer is still to be picked, or that goes to a peer that is no driver's."""
-
-    __slots__ = ("_job",)
-
-    def __init__(self, relaying: Relaying, request: IncomingRequest) -> None:
-        super().__init__(relaying, request, relaying.peer)
-        self._job: Job | None = None
-
-    def begin(self, engine: Engine, target: Peer | Awaitable[object]) -> None:
-        """Start the task."""
-        self._job = engine.start(self._run(engine, target))
-
-    async def _run(self, engine: Engine, target: Peer | Awaitable[object]) -> None:
-        relaying, request = self._relaying, self._request
-        relaying.enter(request)
         try:
-            await self._relay(target)
+            await self._relay(request, target)
         except BaseException as exc:
-            end = engine.end_in(exc)
+            end = self._engine.end_in(exc)
             if not request.is_ended:
-                relaying.failed(request, exc)
+                self._failed(request, exc)
             if end is exc:
                 raise
             if end is not None:
                 raise end from exc
 
-    async def _relay(self, target: Peer | Awaitable[object]) -> None:
-        relaying, request = self._relaying, self._request
+    async def _relay(self, request: IncomingRequest, target: Peer | Awaitable[object]) -> None:
         route = request.route
-        assert isinstance(route, RelayRoute)
-        picked = target if isinstance(target, Peer) else await target
-        peer = check_target(relaying.peer, picked)
-        if isinstance(peer, type(relaying.peer)):
-            if not request.is_ended:
-                relaying.pass_on(request, route, peer)
-        elif request.cid:
-            relaying.succeeded(
-                request, await peer.call_raw(request.sid, request.payload, timeout=route.timeout)
-            )
+        assert route is not None
+        peer = check_target(target if isinstance(target, Peer) else await target)
+        if self._hand_over(request, peer):
+            return
+        sid, payload, answer = request.sid, request.payload, b""
+        if request.cid:
+            answer = await peer.call_raw(sid, payload, timeout=route.relay_timeout)
         else:
-            await peer.send_raw(request.sid, request.payload, timeout=SEND_PATIENCE)
-            relaying.succeeded(request, b"")
+            await peer.send_raw(sid, payload, timeout=SEND_PATIENCE)
+        self._succeeded(request, answer)
 
-    def cancel(self) -> None:
-        """Whoever asked is gone."""
-        if self._job is not None:
-            # A task that is cancelled before its first step never gets to say that it has ended.
-            self._job.add_done_callback(lambda _: self._relaying.cancelled(self._request))
-            self._job.cancel()
+    def _succeeded(self, request: IncomingRequest, answer: bytes) -> None:
+        if request.cid and not request.is_cancelled:
+            self._connection.respond(request, answer, self._engine.now())
+        else:
+            self._connection.done(request, self._engine.now())
+        self._peer.touch()
+
+    def _failed(self, request: IncomingRequest, exc: BaseException) -> None:
+        if isinstance(exc, RequestFault):
+            kind, error = exc.kind, exc.__cause__
+        elif isinstance(exc, DuologueError):
+            kind, error = failure_of(exc), exc
+        else:
+            kind, error = FailureKind.HANDLER_FAILED, exc
+        self._connection.fail(request, kind, self._engine.now(), error)
+        self._peer.touch()

@@ -19,6 +19,7 @@ from duologue.wireformat import WireFormat
 if TYPE_CHECKING:
     from duologue.namespace import Namespace
     from duologue.protocol.feed import Feed
+    from duologue.protocol.relaying import Relays
     from duologue.remote import Remote
     from duologue.services import ServiceMap
 
@@ -60,6 +61,8 @@ class Peer(ABC):
     """One end of one connection. Both ends are alike: either may call and send, either may serve."""
 
     wireformat: WireFormat
+    relays: Relays | None = None
+    """For `RelayMap`: what passes requests on to the connection without a task. None: it is no connection, so it is called."""
 
     @property
     @abstractmethod

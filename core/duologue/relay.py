@@ -7,23 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 from operator import attrgetter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from xxhash import xxh64_intdigest
 
-from duologue.errors import (
-    CallTimeout,
-    ConnectionClosed,
-    ConnectionLost,
-    ErrorKind,
-    FailureKind,
-    FrameTooLarge,
-    Overloaded,
-    RegistrationError,
-    RemoteError,
-    SendTimeout,
-)
-from duologue.peer import DEFAULT, Peer, Timeout
+from duologue.errors import FailureKind, RegistrationError
+from duologue.peer import Peer
 from duologue.protocol.routes import Mode, RequestFault, Route, Router
 from duologue.served import named_services
 from duologue.services import ServiceMap
@@ -32,10 +21,10 @@ from duologue.wireformat import WireFormat
 if TYPE_CHECKING:
     from duologue.namespace import Namespace
     from duologue.protocol.events import IncomingRequest
+    from duologue.protocol.relaying import Relays
 
-SEND_PATIENCE: Final = 10.0
-"""Seconds that a one-way message waits for room at the peer that it is relayed to. It keeps its slot meanwhile, and
-is dropped then: the only way out of a ring of relays that are all full (docs/flow.md, F5)."""
+CALL_TIMEOUT: Final = 60.0
+"""Seconds for each call at the provider, if nothing else is said."""
 
 
 class RelayRequest:
@@ -68,16 +57,18 @@ class RelayMap(ServiceMap):
 
     `target` is that peer, or a function that picks one for each message: `RoundRobin(peers)`, or one of your own,
     which may be `async`. `services` are namespaces or service ids. Payloads are passed on without being decoded, so
-    both peers must have the same wire format. `timeout` in seconds is for each call at the provider; the default is
-    its `Limits.call_timeout`.
+    both peers must have the same wire format. `timeout` in seconds, None for ever, is for each call at the provider: there is a
+    caller who waits, and has a timeout too.
 
     No permits are taken: the provider has its own. Raises `RegistrationError` and `ServiceIdError` for services
     that can't be, or are given twice.
     """
 
     def __init__(
-        self, target: Peer | Pick, /, *services: Namespace | int, timeout: Timeout = DEFAULT
+        self, target: Peer | Pick, /, *services: Namespace | int, timeout: float | None = CALL_TIMEOUT
     ) -> None:
+        if timeout is not None and not timeout >= 0:
+            raise RegistrationError(f"a timeout of {timeout!r}: give seconds, or None for waiting for ever")
         if not isinstance(target, Peer) and not callable(target):
             raise RegistrationError(f"{target!r} is neither a Peer nor a function that picks one")
         self._target = target
@@ -105,68 +96,34 @@ class RelayMap(ServiceMap):
 class RelayRoute(Route):
     """One service that is relayed."""
 
-    __slots__ = ("name", "pick", "target", "timeout")
+    __slots__ = ("name", "relay_timeout", "relays_to", "target")
 
     mode = Mode.RELAY
     takes_permit = False
 
-    def __init__(self, name: str, target: Peer | Pick, timeout: Timeout) -> None:
+    def __init__(self, name: str, target: Peer | Pick, timeout: float | None) -> None:
         self.name = name
-        self.timeout = timeout
-        """Of each call, at the provider."""
-        self.target: Peer | None = target if isinstance(target, Peer) else None
-        """Where all go, if there is no choice."""
-        self.pick: Pick | None = None if isinstance(target, Peer) else target
-        """Chooses, if there is."""
+        self.relay_timeout = timeout
+        self.target = target
+        """Where all go, or what chooses."""
+        self.relays_to = None
+        if isinstance(target, Peer):
+            relays = target.relays
+            self.relays_to = None if relays is None else lambda: relays
+        elif isinstance(target, Balancer) and not target.looks_at_requests:
+            self.relays_to = target.next_relays
 
     def __repr__(self) -> str:
-        return f"<RelayRoute {self.name} to {self.target or self.pick!r}>"
+        return f"<RelayRoute {self.name} to {self.target!r}>"
 
 
-def check_target(source: Peer, target: object) -> Peer:
-    """The picked peer, if a request of `source` may be relayed to it. Raises `RequestFault`."""
+def check_target(target: object) -> Peer:
+    """What a function picked, if it is a peer. Raises `RequestFault`, or `TypeError`."""
     if target is None:
         raise RequestFault(FailureKind.NO_HANDLER)
     if not isinstance(target, Peer):
         raise TypeError(f"the function that picks a peer to relay to gave {target!r}: give a Peer, or None")
-    if target is source:
-        raise RequestFault(FailureKind.RELAY_REFUSED) from RegistrationError(
-            f"it would go back to {source!r}, which it came from: two peers that relay the same service to each other"
-        )
-    if target.wireformat is not source.wireformat and target.wireformat.name != source.wireformat.name:
-        raise RequestFault(FailureKind.RELAY_REFUSED) from RegistrationError(
-            f"{source!r} speaks {source.wireformat.name} and {target!r} speaks {target.wireformat.name}: a relay passes "
-            "payloads on as they are, so connect both in the same wire format"
-        )
     return target
-
-
-def relay_failure(error: BaseException) -> FailureKind:
-    """What the failure of a relayed request is to the one who asked. Kinds are kept, texts are not passed on."""
-    match error:
-        case RequestFault():
-            return error.kind
-        case RemoteError():
-            return _KINDS.get(error.kind, FailureKind.RELAY_FAILED)
-        case CallTimeout():
-            return FailureKind.TIMEOUT
-        case ConnectionLost() | ConnectionClosed():
-            return FailureKind.RELAY_GONE
-        case Overloaded():
-            return FailureKind.OVERLOADED
-        case FrameTooLarge():
-            return FailureKind.FRAME_TOO_LARGE
-        case SendTimeout():
-            return FailureKind.DROPPED
-        case _:
-            return FailureKind.HANDLER_FAILED
-
-
-_KINDS = {
-    ErrorKind.UNKNOWN_SERVICE: FailureKind.UNKNOWN_SERVICE,
-    ErrorKind.DESERIALIZE: FailureKind.DESERIALIZE,
-    ErrorKind.PUBSUB_NO_CALL: FailureKind.PUBSUB_NO_CALL,
-}
 
 
 class Balancer:
@@ -174,6 +131,9 @@ class Balancer:
 
     Derive from it for a policy of your own: `choose` is all that is needed.
     """
+
+    looks_at_requests = True
+    """Whether `choose` wants to see the request. If not, what is relayed need not be looked at at all, and costs less."""
 
     def __init__(self, peers: Iterable[Peer] = ()) -> None:
         self._peers: list[Peer] = list(peers)
@@ -195,15 +155,20 @@ class Balancer:
             raise RegistrationError(f"{peer!r} is not among the peers")
         self._peers.remove(peer)
 
-    def __call__(self, request: RelayRequest) -> Peer | None:
+    def __call__(self, request: RelayRequest | None) -> Peer | None:
         for peer in self._peers:
             if not peer.is_open:
                 self._peers = [each for each in self._peers if each.is_open]
                 break
         return self.choose(self._peers, request) if self._peers else None
 
-    def choose(self, peers: list[Peer], request: RelayRequest) -> Peer:
-        """One of the peers, which are all open; there is at least one."""
+    def next_relays(self) -> Relays | None:
+        """The same without a look at the request, for the state machine. None too if the peer is none that it knows."""
+        peer = self(None)
+        return None if peer is None else peer.relays
+
+    def choose(self, peers: list[Peer], request: Any) -> Peer:
+        """One of the peers, which are all open; there is at least one. `request` is a `RelayRequest` if it `looks_at_requests`."""
         raise NotImplementedError
 
     def __repr__(self) -> str:
@@ -213,11 +178,13 @@ class Balancer:
 class RoundRobin(Balancer):
     """One after the other."""
 
+    looks_at_requests = False
+
     def __init__(self, peers: Iterable[Peer] = ()) -> None:
         super().__init__(peers)
         self._turn = -1
 
-    def choose(self, peers: list[Peer], request: RelayRequest) -> Peer:
+    def choose(self, peers: list[Peer], request: Any) -> Peer:
         """The next one."""
         self._turn = (self._turn + 1) % len(peers)
         return peers[self._turn]
@@ -226,7 +193,9 @@ class RoundRobin(Balancer):
 class LeastOutstanding(Balancer):
     """The one that owes the fewest answers; of several, the one that was picked longest ago."""
 
-    def choose(self, peers: list[Peer], request: RelayRequest) -> Peer:
+    looks_at_requests = False
+
+    def choose(self, peers: list[Peer], request: Any) -> Peer:
         """The one with the least to do."""
         chosen = min(peers, key=_outstanding)
         peers.remove(chosen)
@@ -253,7 +222,7 @@ class ConsistentHash(Balancer):
         self._key = key
         self._name_of = name_of
 
-    def choose(self, peers: list[Peer], request: RelayRequest) -> Peer:
+    def choose(self, peers: list[Peer], request: Any) -> Peer:
         """The one whose name and the key together have the highest hash: rendezvous hashing."""
         key = self._key(request)
         data = key.encode() if isinstance(key, str) else bytes(key)

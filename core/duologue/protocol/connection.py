@@ -37,6 +37,7 @@ from duologue.protocol.outbox import Outbox
 from duologue.protocol.outgoing import NESTED_SHARE, Outgoing
 from duologue.protocol.pending import OutgoingCall, OutgoingSend, StrayCounter
 from duologue.protocol.reading import Reading
+from duologue.protocol.relaying import Relays
 from duologue.protocol.routes import Router
 
 
@@ -77,6 +78,8 @@ class Connection:
         )
         self._strays = StrayCounter(limits.strays)
         self._life = Lifecycle()
+        self._relays = Relays(self._life, self._incoming, self._outgoing, self._events)
+        self._incoming.relays = self._relays
         self._ending = Ending(
             limits,
             self._life,
@@ -84,6 +87,7 @@ class Connection:
             self._outgoing,
             self._incoming,
             self._outbox,
+            self._relays,
             self._events,
             error_bodies.encode,
             framing,
@@ -190,20 +194,13 @@ class Connection:
         """The wait is over."""
         self._incoming.unlend(request)
 
-    def hold(self, request: IncomingRequest, now: float) -> bool:
-        """A call that is relayed waits for room there, and counts as parked until `relayed` or its end (F3).
+    def relay(self, request: IncomingRequest, target: Relays, now: float) -> None:
+        """Let another connection answer a request that was delivered, in place of a handler. Nothing is owed for it any more.
 
-        False: the parking is full, and the call has ended with a refusal.
+        `target` is the `relays` of that connection. Both connections must be given the same clock. Raises `ValueError` if the request is not running.
         """
-        return self._incoming.hold(request, self._outgoing.pending.owed > 0, now)
-
-    def relayed(self, request: IncomingRequest, now: float) -> None:
-        """The call is in the outbox of the peer that it is relayed to, so nothing of it need be kept here."""
-        if request.is_held:
-            self._incoming.let_go(request)
-            if self._reading.is_paused:
-                self._read_on(now)
-        request.payload = b""
+        self._relays.relay(self._incoming.hand_over(request), target, now)
+        self.look(now)
 
     def permit_freed(self, now: float) -> None:
         """What `on_permit` told of: a permit of a shared budget may be free."""
@@ -325,6 +322,11 @@ class Connection:
         return self._incoming
 
     @property
+    def relays(self) -> Relays:
+        """What has to do with other connections. Its `name` and `wireformat` are to be set before anything is relayed."""
+        return self._relays
+
+    @property
     def outbox(self) -> Outbox:
         """What waits to be sent, to look at."""
         return self._outbox
@@ -356,14 +358,14 @@ class Connection:
                 if sid == ERROR_SID:
                     self._error_received(cid, payload, now)
                 elif sid == RESPONSE_SID:
-                    if not outgoing.response_received(cid, payload):
+                    if not outgoing.response_received(cid, payload, now):
                         self._unexpected_answer(cid, now)
                     elif outgoing.has_waiting:
                         outgoing.admit(now)
                 elif not is_open:
                     incoming.refuse_new(sid, cid, payload, now)
                 elif cid == 0:
-                    incoming.send_received(sid, payload)
+                    incoming.send_received(sid, payload, now)
                 else:
                     incoming.call_received(sid, cid, payload, outgoing.pending.owed > 0, now)
                 if (sends.is_full or parking.is_full or outbox.refusals) and self._must_pause():
@@ -396,7 +398,7 @@ class Connection:
 
     def _error_received(self, cid: int, payload: bytes, now: float) -> None:
         kind, text = read_error(payload, self._bodies.decode)
-        if not self._outgoing.error_received(cid, call_error(kind, text)):
+        if not self._outgoing.error_received(cid, call_error(kind, text), now):
             self._events.append(ErrorReported(kind, cid, text))
             self._unexpected_answer(cid, now)
         if self._outgoing.has_waiting:

@@ -108,6 +108,10 @@ class DecodeError(DuologueError):
     """Received bytes are not a valid value of the declared type. The text names the field."""
 
 
+class RelayRefused(DuologueError):
+    """A request is not relayed, for what its text says. Stays at this end: the one who asked learns that it failed."""
+
+
 class SendTimeout(DuologueError):
     """A `send` found no room in the outbox within its timeout. No byte of it has left."""
 

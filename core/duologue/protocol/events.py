@@ -12,6 +12,7 @@ from duologue.protocol.errors import CallError, CloseReason, DuologueError, Erro
 
 if TYPE_CHECKING:
     from duologue.protocol.pending import OutgoingCall, OutgoingSend
+    from duologue.protocol.relaying import Relays
     from duologue.protocol.routes import Route
 
 
@@ -77,6 +78,42 @@ class SendReceived(IncomingRequest):
     __slots__ = ()
 
 
+class RelayedCall(CallReceived):
+    """A call that another connection is to answer: one entry among the unanswered calls of both."""
+
+    __slots__ = ("deadline", "id", "relays", "target")
+
+    relays: Relays
+    """Of the connection that it came by."""
+    target: Relays
+    """Of the connection that it goes to."""
+    deadline: float | None
+    """When it fails there; None for never."""
+
+    def __init__(self, sid: int, cid: int, payload: bytes, route: Route | None) -> None:
+        super().__init__(sid, cid, payload, route)
+        self.is_delivered = True
+        self.id = 0
+        """Its id on the other connection; 0 while it waits for room there."""
+
+
+class RelayedSend(SendReceived):
+    """A one-way message that waits for room on another connection."""
+
+    __slots__ = ("deadline", "relays", "target")
+
+    relays: Relays
+    """Of the connection that it came by."""
+    target: Relays
+    """Of the connection that it goes to."""
+    deadline: float
+    """When it is dropped."""
+
+    def __init__(self, sid: int, payload: bytes, route: Route | None) -> None:
+        super().__init__(sid, 0, payload, route)
+        self.is_delivered = self.permit = True
+
+
 class RequestCancelled:
     """The handler of a delivered request is to be cancelled; when it has ended, `done` gives its permit back."""
 
@@ -97,16 +134,6 @@ class ResponseReceived:
         """What `Connection.call` returned."""
         self.payload = payload
         """The encoded answer."""
-
-
-class CallAccepted:
-    """A call that had to wait is in the outbox now. Told only of those that ask for it by `tells_of_room`."""
-
-    __slots__ = ("call",)
-
-    def __init__(self, call: OutgoingCall) -> None:
-        self.call = call
-        """What `Connection.call` returned."""
 
 
 class CallFailed:
@@ -239,13 +266,13 @@ Event = (
     | SendReceived
     | RequestCancelled
     | ResponseReceived
-    | CallAccepted
     | CallFailed
     | SendAccepted
     | SendFailed
     | WritingFinished
     | RequestFailed
     | ErrorReported
+    | RelayTargetLost
     | PeerClosed
 )
 """What `Connection.events` gives."""
