@@ -199,7 +199,7 @@ class Connection:
 
         `target` is the `relays` of that connection. Both connections must be given the same clock. Raises `ValueError` if the request is not running.
         """
-        self._relays.relay(self._incoming.hand_over(request), target, now)
+        self._relays.relay(self._incoming.hand_over(request, target), now)
         self.look(now)
 
     def permit_freed(self, now: float) -> None:

@@ -6,6 +6,7 @@ A received request is its own event, and the token that the driver answers it wi
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from duologue.protocol.errors import CallError, CloseReason, DuologueError, ErrorKind, FailureKind
@@ -79,22 +80,37 @@ class SendReceived(IncomingRequest):
 
 
 class RelayedCall(CallReceived):
-    """A call that another connection is to answer: one entry among the unanswered calls of both."""
+    """A call that another connection is to answer: one entry among the unanswered calls of both.
 
-    __slots__ = ("deadline", "id", "relays", "target")
+    What is the same for all of them stands in the class, so that making one costs less.
+    """
 
-    relays: Relays
-    """Of the connection that it came by."""
-    target: Relays
-    """Of the connection that it goes to."""
-    deadline: float | None
-    """When it fails there; None for never."""
+    __slots__ = ("deadline", "expires", "id", "relays", "target")
 
-    def __init__(self, sid: int, cid: int, payload: bytes, route: Route | None) -> None:
-        super().__init__(sid, cid, payload, route)
-        self.is_delivered = True
+    is_delivered = True
+    is_cancelled = False
+    permit = False
+    waits = 0
+
+    def __init__(
+        self, sid: int, cid: int, payload: bytes, route: Route, relays: Relays, target: Relays
+    ) -> None:
+        self.sid = sid
+        self.cid = cid
+        self.payload = payload
+        self.route = route
+        self.is_ended = False
+        self.is_held = False
+        self.relays = relays
+        """Of the connection that it came by."""
+        self.target = target
+        """Of the connection that it goes to."""
         self.id = 0
-        """Its id on the other connection; 0 while it waits for room there."""
+        """Its id there; 0 while it waits for room."""
+        self.deadline: float | None = None
+        """When it fails, if it has to wait for room; None for never."""
+        self.expires = math.inf
+        """When it fails, if it need not: the same, kept in another way."""
 
 
 class RelayedSend(SendReceived):
@@ -102,16 +118,15 @@ class RelayedSend(SendReceived):
 
     __slots__ = ("deadline", "relays", "target")
 
-    relays: Relays
-    """Of the connection that it came by."""
-    target: Relays
-    """Of the connection that it goes to."""
-    deadline: float
-    """When it is dropped."""
-
-    def __init__(self, sid: int, payload: bytes, route: Route | None) -> None:
+    def __init__(self, sid: int, payload: bytes, route: Route, relays: Relays, target: Relays) -> None:
         super().__init__(sid, 0, payload, route)
         self.is_delivered = self.permit = True
+        self.relays = relays
+        """Of the connection that it came by."""
+        self.target = target
+        """Of the connection that it goes to."""
+        self.deadline = 0.0
+        """When it is dropped."""
 
 
 class RequestCancelled:

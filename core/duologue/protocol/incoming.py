@@ -87,7 +87,7 @@ class Incoming:
         ):
             target = route.relays_to()
             if target is not None:
-                relayed = RelayedCall(sid, cid, payload, route)
+                relayed = RelayedCall(sid, cid, payload, route, self.relays, target)
                 if self.relays.try_relay(relayed, target, now):
                     self._calls[cid] = relayed
                     self._running[relayed] = None
@@ -243,23 +243,33 @@ class Incoming:
             else:
                 self.sends.unlend(len(request.payload) + self._overhead)
 
-    def hand_over(self, request: IncomingRequest) -> RelayedCall | RelayedSend:
+    def hand_over(self, request: IncomingRequest, target: Relays) -> RelayedCall | RelayedSend:
         """A request that was delivered is to be relayed after all: the driver has found out where."""
-        if not request.is_delivered or request.is_ended:
+        if not request.is_delivered or request.is_ended or request.route is None:
             raise not_delivered(request)
+        sid, cid, payload, route = request.sid, request.cid, request.payload, request.route
         relayed: RelayedCall | RelayedSend
-        if request.cid:
-            relayed = self._calls[request.cid] = RelayedCall(
-                request.sid, request.cid, request.payload, request.route
-            )
+        if cid:
+            relayed = self._calls[cid] = RelayedCall(sid, cid, payload, route, self.relays, target)
         else:
-            relayed = RelayedSend(request.sid, request.payload, request.route)
+            relayed = RelayedSend(sid, payload, route, self.relays, target)
         del self._running[request]
         self._running[relayed] = None
         request.is_ended = True
         request.payload = b""
         request.handler = None
         return relayed
+
+    def relay_answered(self, call: RelayedCall, payload: bytes, now: float) -> None:
+        """The other connection has the answer to a call. It holds nothing here, so there is nothing to give back."""
+        size = len(payload)
+        if size > self._max_payload:
+            self.fail(call, FailureKind.FRAME_TOO_LARGE, now)
+            return
+        call.is_ended = True
+        cid = call.cid
+        del self._calls[cid], self._running[call]
+        self._outbox.put_answer(self._header(self._overhead + size, RESPONSE_SID, cid), payload, now)
 
     def refuse_relayed(self, call: RelayedCall, now: float) -> None:
         """There is neither room for it at the other connection, nor in the parking."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable
 from operator import attrgetter
@@ -54,6 +55,7 @@ class Outgoing:
         "_low",
         "_max_payload",
         "_nested_limit",
+        "_next_relayed_expires",
         "_outbox",
         "_overhead",
         "_owed_limit",
@@ -86,6 +88,9 @@ class Outgoing:
         self._waiting_sends: OrderedDict[OutgoingSend | RelayedSend, int] = OrderedDict()
         self._feeds: dict[Feed, None] | None = None
         """Those in which something waits. Made when one is needed: most connections have no subscriber at the other end."""
+        self._next_relayed_expires = math.inf
+        """When the first of the relayed calls expires. They are not in the heap: nearly all have the same time-out, and are
+        answered long before, so it pays to look through those that are left when that time comes."""
         self._arrivals = 0
         self.is_blocked = False
         """A request found the outbox full, and it is not yet down to its low-water mark."""
@@ -111,14 +116,25 @@ class Outgoing:
             raise FrameTooLarge(len(call.payload) + self._overhead, self._limits.max_frame)
         return self._begin(call, nested, now)
 
-    def is_free(self, size: int) -> bool:
-        """Whether a call with a payload of so many bytes would go into the outbox at once."""
-        return (
-            not self._waiting_calls
-            and self.pending.owed < self._owed_limit
-            and size <= self._max_payload
-            and self._has_room()
-        )
+    def try_relay(self, call: RelayedCall, now: float) -> bool:
+        """The common case of that: straight into the outbox. False, and nothing was done, if it would have to wait, or fails."""
+        payload = call.payload
+        size = len(payload)
+        if self._waiting_calls or self.pending.owed >= self._owed_limit or size > self._max_payload:
+            return False
+        outbox = self._outbox
+        if (self.is_blocked or outbox.level >= self._high) and not self._has_room():
+            return False
+        assert call.route is not None
+        timeout = call.route.relay_timeout
+        if timeout is not None:
+            call.expires = expires = now + timeout
+            if expires < self._next_relayed_expires:
+                self._next_relayed_expires = expires
+        call_id = self.pending.add(call)
+        outbox.put_request(call_id, self._header(self._overhead + size, call.sid, call_id), payload, now)
+        call.payload = b""
+        return True
 
     def relay_send(self, sid: int, payload: bytes, now: float) -> bool:
         """Send what another connection's remote has sent, if there is room at once. Raises `FrameTooLarge`."""
@@ -282,6 +298,8 @@ class Outgoing:
 
     def next_deadline(self) -> float | None:
         first = self._deadlines.next()
+        if self._next_relayed_expires < math.inf and (first is None or self._next_relayed_expires < first):
+            first = self._next_relayed_expires
         # Even if nothing waits for room: what is owed also decides whether calls are refused or reading pauses (F3).
         forgetting = self.pending.next_forgetting()
         if first is None or forgetting is None:
@@ -301,10 +319,24 @@ class Outgoing:
             if item.id and executed is Executed.NO:
                 unsent.add(item.id)
             self._tell_failed(item, CallTimeout(executed), now)
+        if self._next_relayed_expires <= now:
+            self._expire_relayed(unsent, now)
         if unsent:
             self._outbox.remove_calls(unsent)
         self.pending.forget(now)
         self.admit(now)
+
+    def _expire_relayed(self, unsent: set[int], now: float) -> None:
+        self._next_relayed_expires = math.inf
+        for call in self.pending.relayed():
+            if call.expires > now:
+                self._next_relayed_expires = min(self._next_relayed_expires, call.expires)
+                continue
+            executed = self._executed(call)
+            self._forget(call, executed, now)
+            if executed is Executed.NO:
+                unsent.add(call.id)
+            self._tell_failed(call, CallTimeout(executed), now)
 
     def fail_all(self, error: Callable[[Executed], CallError], now: float) -> None:
         """The connection ends: everyone who waits learns it at once. Frames of calls that have not left never will."""

@@ -95,6 +95,10 @@ class PendingCalls:
             self.owed -= 1
         return call
 
+    def relayed(self) -> list[RelayedCall]:
+        """The calls that other connections wait for."""
+        return [call for call in self._by_id.values() if isinstance(call, RelayedCall)]
+
     def give_up(self, call: PendingCall, executed: Executed, now: float) -> None:
         """Nobody waits for this call any more. If the remote has bytes of it, it stays owed for a while."""
         del self._by_id[call.id]

@@ -70,12 +70,9 @@ class Relays:
 
     def try_relay(self, call: RelayedCall, target: Relays, now: float) -> bool:
         """Pass a call on, if nothing stands in the way: the common case. False: nothing was done."""
-        if self._targets is None or target not in self._targets:
+        targets = self._targets
+        if targets is None or target not in targets or not target._outgoing.try_relay(call, now):
             return False
-        if not target._outgoing.is_free(len(call.payload)):
-            return False
-        self._set_out(call, target, now)
-        target._outgoing.relay(call, False, now)
         target.on_work()
         return True
 
@@ -88,24 +85,27 @@ class Relays:
         target.on_work()
         return True
 
-    def relay(self, request: RelayedCall | RelayedSend, target: Relays, now: float) -> None:
+    def relay(self, request: RelayedCall | RelayedSend, now: float) -> None:
         """Pass a request on, or fail it, or let it wait for room."""
+        target = request.target
         refusal = self._link(target)
         if refusal is not None:
             self.failed(request, refusal, now)
             return
         try:
             if isinstance(request, RelayedCall):
-                self._relay_call(request, target, now)
+                self._relay_call(request, now)
             else:
-                self._relay_send(request, target, now)
+                self._relay_send(request, now)
         except (FrameTooLarge, Overloaded) as error:
             self.failed(request, error, now)
             return
         target.on_work()
 
-    def _relay_call(self, call: RelayedCall, target: Relays, now: float) -> None:
-        self._set_out(call, target, now)
+    def _relay_call(self, call: RelayedCall, now: float) -> None:
+        assert call.route is not None
+        target, timeout = call.target, call.route.relay_timeout
+        call.deadline = None if timeout is None else now + timeout
         # If this remote owes answers, what it asks may be needed for them: then it never waits for others to be answered.
         is_owed = self._outgoing.pending.owed > 0
         if target._outgoing.relay(call, is_owed, now):
@@ -116,19 +116,13 @@ class Relays:
         else:
             self._incoming.hold(call)
 
-    def _relay_send(self, send: RelayedSend, target: Relays, now: float) -> None:
+    def _relay_send(self, send: RelayedSend, now: float) -> None:
+        target = send.target
         if target._outgoing.relay_send(send.sid, send.payload, now):
             self._incoming.release(send, now)
             return
-        send.relays, send.target = self, target
         send.deadline = now + SEND_PATIENCE
         target._outgoing.line_up(send)
-
-    def _set_out(self, call: RelayedCall, target: Relays, now: float) -> None:
-        assert call.route is not None
-        timeout = call.route.relay_timeout
-        call.relays, call.target = self, target
-        call.deadline = None if timeout is None else now + timeout
 
     def give_up(self, request: RelayedCall | RelayedSend, now: float) -> None:
         """The connection that it came by ends: nobody waits for it any more."""
@@ -149,7 +143,7 @@ class Relays:
 
     def answered(self, call: RelayedCall, payload: bytes, now: float) -> None:
         """The answer has come."""
-        self._incoming.respond(call, payload, now)
+        self._incoming.relay_answered(call, payload, now)
         self.on_work()
 
     def failed(self, request: RelayedCall | RelayedSend, error: DuologueError, now: float) -> None:
