@@ -112,8 +112,7 @@ class Outgoing:
 
     def relay(self, call: RelayedCall, nested: bool, now: float) -> bool:
         """The same for a call of another connection's remote. Says whether it is in the outbox; else it waits for room."""
-        if len(call.payload) > self._max_payload:
-            raise FrameTooLarge(len(call.payload) + self._overhead, self._limits.max_frame)
+        self.check_size(len(call.payload))
         return self._begin(call, nested, now)
 
     def try_relay(self, call: RelayedCall, now: float) -> bool:
@@ -136,14 +135,17 @@ class Outgoing:
         call.payload = b""
         return True
 
-    def relay_send(self, sid: int, payload: bytes, now: float) -> bool:
-        """Send what another connection's remote has sent, if there is room at once. Raises `FrameTooLarge`."""
-        if len(payload) > self._max_payload:
-            raise FrameTooLarge(len(payload) + self._overhead, self._limits.max_frame)
-        if self._waiting_sends or not self._has_room():
+    def try_relay_send(self, sid: int, payload: bytes, now: float) -> bool:
+        """Send what another connection's remote has sent. False, and nothing was done, if it would have to wait, or fails."""
+        if self._waiting_sends or len(payload) > self._max_payload or not self._has_room():
             return False
         self._outbox.put_request(0, self._header(self._overhead + len(payload), sid, 0), payload, now)
         return True
+
+    def check_size(self, size: int) -> None:
+        """Raise `FrameTooLarge` for a payload that is over the limit here."""
+        if size > self._max_payload:
+            raise FrameTooLarge(size + self._overhead, self._limits.max_frame)
 
     def line_up(self, send: RelayedSend) -> None:
         """Let it wait for the room that there was not. Raises `Overloaded`."""
@@ -353,6 +355,7 @@ class Outgoing:
         self._waiting_calls.clear()
         self._waiting_sends.clear()
         self._deadlines.clear()
+        self._next_relayed_expires = math.inf
         for feed in self._feeds or ():
             feed.clear()
         self._feeds = None
@@ -366,8 +369,7 @@ class Outgoing:
     def _check(self, sid: int, payload: bytes, deadline: float | None) -> None:
         if is_reserved(sid):
             raise ValueError(f"service id {sid} is reserved or not a 64-bit number: no request can go there")
-        if len(payload) > self._max_payload:
-            raise FrameTooLarge(len(payload) + self._overhead, self._limits.max_frame)
+        self.check_size(len(payload))
         if deadline is not None and deadline != deadline:
             raise ValueError("the deadline is not a number: give seconds, or None to wait for ever")
 

@@ -80,7 +80,7 @@ class Relays:
         """The same for a one-way message. It needs no slot then, as it is nowhere but in the outbox."""
         if self._targets is None or target not in self._targets:
             return False
-        if not target._outgoing.relay_send(sid, payload, now):
+        if not target._outgoing.try_relay_send(sid, payload, now):
             return False
         target.on_work()
         return True
@@ -118,7 +118,8 @@ class Relays:
 
     def _relay_send(self, send: RelayedSend, now: float) -> None:
         target = send.target
-        if target._outgoing.relay_send(send.sid, send.payload, now):
+        target._outgoing.check_size(len(send.payload))
+        if target._outgoing.try_relay_send(send.sid, send.payload, now):
             self._incoming.release(send, now)
             return
         send.deadline = now + SEND_PATIENCE
