@@ -208,9 +208,9 @@ class Subscription(ABC):
         """The services whose messages it gets."""
 
     @property
+    @abstractmethod
     def sent(self) -> int:
         """Messages that were given to it."""
-        return 0
 
     @property
     def waiting(self) -> int:

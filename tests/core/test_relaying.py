@@ -19,11 +19,19 @@ from tests.core.harness import (
 )
 from tests.core.relay_ends import PICKED, RELAYED, Relay, nothing_held
 
-from duologue.protocol.errors import CloseReason, ErrorKind, FailureKind, RelayRefused, SendTimeout
+from duologue.protocol.errors import (
+    CloseReason,
+    DecodeError,
+    ErrorKind,
+    FailureKind,
+    RelayRefused,
+    SendTimeout,
+)
 from duologue.protocol.events import CallReceived, RelayTargetLost, RequestFailed, SendReceived
 from duologue.protocol.ids import ERROR_SID, RESPONSE_SID
 from duologue.protocol.lifecycle import Phase
 from duologue.protocol.limits import KIB, Limits
+from duologue.protocol.relaying import failure_of
 
 SMALL = Limits(max_frame=256, owed=2, waiting=2, outbox_high=100, outbox_low=50, parked=3)
 
@@ -593,3 +601,23 @@ def test_one_who_picks_none_has_it_delivered(relay: Relay) -> None:
     route.relays_to = lambda: None
     kinds = [type(event) for event in relay.asked.feed(frame(RELAYED, 1), frame(RELAYED, 0))]
     assert kinds == [CallReceived, SendReceived]
+
+
+def test_an_error_that_says_nothing_about_relaying_is_a_failure_here() -> None:
+    """A peer that is no connection may raise whatever it likes."""
+    assert failure_of(DecodeError("odd")) is FailureKind.HANDLER_FAILED
+
+
+def test_the_end_of_a_target_is_shown() -> None:
+    """For people who read logs."""
+    lost = RelayTargetLost("provider", CloseReason.CLOSED_BY_REMOTE, "bye")
+    assert repr(lost) == "RelayTargetLost('provider', closed by remote, 'bye')"
+
+
+def test_how_much_a_provider_has_to_do_is_known() -> None:
+    """What is under way to it, and what waits for room."""
+    relay, ids = full_relay()
+    relay.ask(3)
+    assert relay.other.connection.outgoing.unanswered == 3
+    relay.answer(ids[0])
+    assert relay.other.connection.outgoing.unanswered == 2

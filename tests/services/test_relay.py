@@ -212,6 +212,8 @@ def test_a_function_that_gives_something_else_is_a_mistake_of_its_own() -> None:
     """The text says what to give."""
     with pytest.raises(TypeError, match="give a Peer, or None"):
         check_target("tcp://somewhere:1")
+    peer = NotingPeer()
+    assert check_target(peer) is peer
 
 
 def test_it_tells_what_it_relays() -> None:

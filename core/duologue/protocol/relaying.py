@@ -182,16 +182,16 @@ class Relays:
         """This connection takes no more calls: those that relayed to it learn it."""
         sources, self._sources = self._sources or {}, None
         for source in sources:
-            if source._targets is not None:
-                source._targets.pop(self, None)
+            assert source._targets is not None
+            del source._targets[self]
             source._events.append(RelayTargetLost(self.name, reason, detail))
             source.on_work()
 
     def end(self) -> None:
         """This connection has ended: nobody need tell it anything."""
         for target in self._targets or ():
-            if target._sources is not None:
-                target._sources.pop(self, None)
+            assert target._sources is not None
+            del target._sources[self]
         self._targets = None
 
 
