@@ -7,6 +7,9 @@ from typing import Annotated
 import typer
 
 import duologue
+from duologue_contrib.command_line.call import call
+from duologue_contrib.command_line.endings import MEANINGS
+from duologue_contrib.command_line.serve import serve
 from duologue_contrib.demo.command import demo
 from duologue_contrib.plugin_list import plugins
 
@@ -30,5 +33,9 @@ def options(
     """Typed messages between two processes, in both directions, over any transport and in any wire format."""
 
 
+_CODES = "; ".join(f"{code.value}: {meaning}" for code, meaning in MEANINGS.items())
+
+app.command(epilog=f"Exit codes. {_CODES}.")(call)
+app.command(epilog=f"Exit codes. {_CODES}.")(serve)
 app.command()(demo)
 app.command()(plugins)
