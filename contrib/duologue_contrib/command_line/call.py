@@ -41,7 +41,7 @@ def call(
     text: Annotated[
         str | None,
         typer.Argument(
-            metavar="[JSON]",
+            metavar="JSON",
             show_default=False,
             help="The message; - reads it from standard input. Left out for a message without fields. "
             "Write -- before one that begins with a dash, such as -5.",
@@ -84,7 +84,7 @@ def call(
         check_seconds("--linger", linger)
         options = options_for([url], option or [])[0]
         chosen = find_wireformat(wireformat)
-        message = _given(text)
+        message = _given(text, url)
         if types:
             question = typed_question(service, message, chosen, imported_namespaces(types))
         else:
@@ -100,10 +100,14 @@ def check_seconds(option: str, seconds: float) -> None:
         raise Mistake(f"{option} {seconds:g}: give seconds, 0 or more")
 
 
-def _given(text: str | None) -> bytes | None:
+def _given(text: str | None, url: str) -> bytes | None:
     if text is None:
         return None
-    return sys.stdin.buffer.read() if text == "-" else os.fsencode(text)
+    if text != "-":
+        return os.fsencode(text)
+    if url.lower().startswith("stdio:"):
+        raise Mistake("the JSON can't come from standard input: with stdio: that is the connection")
+    return sys.stdin.buffer.read()
 
 
 async def _ask(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
 from enum import IntEnum
 from typing import TypeVar
@@ -45,12 +45,12 @@ class Exit(IntEnum):
     INTERRUPTED = 130
 
 
-MEANINGS = {
-    Exit.DONE: "answered; with --send: sent",
-    Exit.BROKEN: "nobody reads the output, or a module fails while it is imported",
+OF_CALL = {
+    Exit.DONE: "answered, or, with --send, sent",
+    Exit.BROKEN: "nobody reads the output, or the module of --types fails while it is imported",
     Exit.MISTAKE: "the command line is wrong, and nothing was sent",
     Exit.NOT_CONNECTED: "could not connect, and nothing was sent",
-    Exit.REFUSED: "the remote refused, and its handler did not run",
+    Exit.REFUSED: "the remote refused, and no handler ran",
     Exit.FAILED: "the remote failed, and its handler may have run",
     Exit.TIMED_OUT: "no answer in time",
     Exit.LOST: "the connection was lost",
@@ -59,11 +59,18 @@ MEANINGS = {
 }
 """What they mean, for people."""
 
+OF_SERVE = {
+    Exit.DONE: "ended by the first SIGINT or SIGTERM",
+    Exit.BROKEN: "nobody reads the output, or the module fails while it is imported",
+    Exit.MISTAKE: "the command line is wrong",
+    Exit.NOT_CONNECTED: "could not listen",
+}
+"""The same for a server."""
+
 _HINTS = {
     ErrorKind.UNKNOWN_SERVICE: "does it serve that namespace, and is it the same --wireformat?",
     ErrorKind.DESERIALIZE: "is it the message that it declares, and the same --wireformat?",
     ErrorKind.INTERNAL_SERVER_ERROR: "its own log has more",
-    ErrorKind.UNREADABLE: "is it the same --wireformat?",
 }
 
 
@@ -84,6 +91,11 @@ def told(command: str) -> Generator[None]:
         return
     typer.echo(f"duologue {command}: {one_line(text)}", err=True)
     raise typer.Exit(code)
+
+
+def epilog(meanings: Mapping[Exit, str]) -> str:
+    """The end of a command's help: a code in each line."""
+    return "\n\n".join(["Exit codes:", *(f"{code.value}: {meaning}" for code, meaning in meanings.items())])
 
 
 def ending_of(exc: Mistake | DuologueError) -> tuple[Exit, str]:

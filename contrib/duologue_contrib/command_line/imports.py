@@ -50,6 +50,8 @@ def _is_served(found: object) -> TypeGuard[Served]:
 def _kind(found: object) -> str:
     if isinstance(found, type):
         return f"the class {found.__name__}"
+    if inspect.iscoroutinefunction(found):
+        return "an async function"
     return f"of the type {type(found).__name__}"
 
 

@@ -50,7 +50,7 @@ def _with_bytes(value: Any, path: str) -> Any:
     try:
         return base64.b64decode(value[BYTES], validate=True)
     except (TypeError, ValueError) as exc:
-        raise Mistake(f"{BYTES} is not base64, {exc} - at `{path}`") from exc
+        raise Mistake(f"{BYTES} needs a text in base64 - at `{path}`") from exc
 
 
 def text_of_plain(value: Any) -> str:
