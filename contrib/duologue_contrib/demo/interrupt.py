@@ -18,7 +18,8 @@ Job = Callable[[], Coroutine[Any, Any, None]]
 async def until_signal(job: Job, beside: Job) -> signal.Signals | None:
     """Run a job, and another beside it for as long. A signal cancels the job. Returns the signal, or None if there was none.
 
-    While the job cleans up further signals do nothing. Raises what the job raises, as it is.
+    While the job cleans up further signals do nothing. Raises what the job raises, as it is. A signal in the very moment in which
+    all is done may come out as it would without this.
     """
     caught: signal.Signals | None = None
     failed: Exception | None = None

@@ -14,9 +14,9 @@ from duologue_contrib.demo.services import Caller
 from duologue_contrib.demo.stage import Stage
 from duologue_contrib.demo.transports import TRANSPORTS, WIREFORMATS
 
-CALLS = 10_000
-SENDS = 20_000
-CALLS_BACK = 5_000
+CALLS = 5_000
+SENDS = 10_000
+CALLS_BACK = 2_500
 AT_ONCE = 64
 
 
