@@ -29,7 +29,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 .PHONY: help demo test bench lint docs clean
 
 help:
-	@echo "make demo     two processes that call each other, to look at"
+	@echo "make demo     what the library does, over every transport, to look at"
 	@echo "make test     all tests, and branch coverage of core, which must be whole"
 	@echo "make bench    the benchmarks"
 	@echo "make lint     ruff, mypy, pyright"
