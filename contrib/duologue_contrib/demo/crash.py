@@ -64,7 +64,7 @@ async def _killed(stage: Stage, peer: Peer, caller: Caller, kill: Callable[[], N
     expect(str(late) == "1 ConnectionClosed (executed: no)", "one more call to be refused", str(late))
     # The ones that waited for room, too: whoever has not been sent can be tried again elsewhere.
     text = f"{endings}, all within {1000 * seconds:.0f} ms; {reason.value}"
-    return Outcome(text, endings.total, seconds)
+    return Outcome(text, endings.total, seconds, "ended")
 
 
 async def _kill_under_calls(

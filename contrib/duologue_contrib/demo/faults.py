@@ -72,7 +72,7 @@ async def provoke(stage: Stage, peer: Peer, fault: Fault, count: int, expected: 
 async def _fault(stage: Stage, fault: Fault, count: int, expected: str, remark: str = "") -> Outcome:
     async with stage.connection() as peer:
         endings, seconds = await provoke(stage, peer, fault, count, expected)
-    return Outcome(f"{endings}{remark}; connection stays", count, seconds)
+    return Outcome(f"{endings}{remark}; connection stays", count, seconds, "faults")
 
 
 async def handler_raises(stage: Stage) -> Outcome:
@@ -89,7 +89,7 @@ async def handler_raises(stage: Stage) -> Outcome:
     expect("swordfish" not in told and SECRET not in told, "no word of the exception's text", told)
     expect(logged > 0, "tracebacks in the server's log", logged)
     text = f"{endings}, no text of it; {logged} tracebacks in the server's log; connection stays"
-    return Outcome(text, COUNT, seconds)
+    return Outcome(text, COUNT, seconds, "faults")
 
 
 async def unknown_service(stage: Stage) -> Outcome:

@@ -18,7 +18,7 @@ HOST = "127.0.0.1"
 
 def trust_rows() -> list[Row]:
     """Both."""
-    section = "Not to be trusted: refused before a byte of yours is sent, or of theirs is looked at"
+    section = "Not to be trusted: refused in the handshake, before any message"
     return [
         Row("tls, a certificate that nobody vouches for", untrusted_server, section, "tls"),
         Row("ws, a web page that has no business here", foreign_page, section, "ws"),
