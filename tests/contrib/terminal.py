@@ -1,89 +1,174 @@
-"""The command `duologue` as users have it: in a process of its own, with an exit code, an output and an error output."""
+"""A program on a terminal, and what the terminal shows of it."""
 
 from __future__ import annotations
 
-import signal
+import fcntl
+import os
+import re
+import select
+import struct
 import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+import termios
+from collections.abc import Mapping, Sequence
+from types import TracebackType
 
-HERE = Path(__file__).parent
-"""The folder of `shop.py`."""
-MODULE = [sys.executable, "-W", "error", "-m", "duologue_contrib"]
-SCRIPT = [str(Path(sys.executable).with_name("duologue"))]
-LONG_ENOUGH = 60.0
-"""Seconds after which a test that hangs fails."""
-NOBODY = "tcp://127.0.0.1:1"
-"""Where nobody listens. Who checks before connecting never finds out."""
+LONG_ENOUGH = 120.0
+"""Seconds without a sign of life after which a program hangs for sure."""
+
+CTRL_C = b"\x03"
+
+_TOKEN = re.compile(r"\x1b\[([?0-9;]*)([A-Za-z])|([\r\n])|([^\x1b\r\n]+)")
 
 
-def run(
-    *args: str, stdin: str = "", command: list[str] = MODULE, folder: Path = HERE
-) -> subprocess.CompletedProcess[str]:
-    """Run it to its end."""
-    return subprocess.run(
-        [*command, *args],
-        input=stdin,
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=folder,
-        timeout=LONG_ENOUGH,
-    )
+class Screen:
+    """What a terminal makes of what is written to it. It knows what the demo uses; anything else is an error."""
+
+    def __init__(self, columns: int) -> None:
+        self._columns = columns
+        self._lines: list[list[str]] = [[]]
+        self._row = self._column = 0
+        self.has_cursor = True
+        self.colours: set[str] = set()
+        """The codes for style and colour that there were."""
+
+    @property
+    def lines(self) -> list[str]:
+        """What stands there, from the first line that was ever written."""
+        return ["".join(line).rstrip() for line in self._lines]
+
+    @property
+    def text(self) -> str:
+        """The same with single blanks only, as if nothing had been wrapped."""
+        return " ".join(" ".join(self.lines).split())
+
+    @property
+    def column(self) -> int:
+        """Of the cursor."""
+        return self._column
+
+    def write(self, text: str) -> None:
+        end = 0
+        for token in _TOKEN.finditer(text):
+            assert token.start() == end, f"unknown: {text[end : token.start()]!r}"
+            end = token.end()
+            codes, command, control, plain = token.groups()
+            if plain:
+                self._print(plain)
+            elif control == "\r":
+                self._column = 0
+            elif control == "\n":
+                self._go_down()
+            else:
+                self._obey(codes, command)
+        assert end == len(text), f"unknown: {text[end:]!r}"
+
+    def _print(self, text: str) -> None:
+        for character in text:
+            if self._column == self._columns:
+                self._go_down()
+                self._column = 0
+            line = self._lines[self._row]
+            line.extend(" " * (self._column + 1 - len(line)))
+            line[self._column] = character
+            self._column += 1
+
+    def _go_down(self) -> None:
+        self._row += 1
+        if self._row == len(self._lines):
+            self._lines.append([])
+
+    def _obey(self, codes: str, command: str) -> None:
+        match command, codes:
+            case "A", _:
+                self._row -= int(codes or 1)
+                assert self._row >= 0
+            case "K", "2":
+                self._lines[self._row] = []
+            case "h", "?25":
+                self.has_cursor = True
+            case "l", "?25":
+                self.has_cursor = False
+            case "m", _:
+                self.colours.update(codes.split(";"))
+            case _:
+                raise AssertionError(f"unknown: {codes} {command}")
 
 
-def started(*args: str, command: list[str] = MODULE, folder: Path = HERE) -> subprocess.Popen[str]:
-    """Start it, with pipes."""
-    return subprocess.Popen(
-        [*command, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder
-    )
+class Terminal:
+    """A terminal with one program on it, which leads its session. `with` kills it if it still runs at the end."""
 
-
-class Serving:
-    """A `duologue serve` that runs."""
-
-    def __init__(self, process: subprocess.Popen[str], count: int) -> None:
-        self.process = process
-        self.urls = [self.line() for _ in range(count)]
-        self.url = self.urls[0]
-
-    def line(self) -> str:
-        """The next line of its output."""
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        if not line:
-            raise AssertionError(f"it has ended: {self.process.communicate()[1]}")
-        return line.rstrip("\n")
-
-    def says(self, wanted: str) -> None:
-        """Wait until a handler has printed a line. Those of other handlers may come before."""
-        while self.line() != wanted:
-            pass
-
-    def end(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
-        """Its exit code, and what it wrote to its error output."""
-        self.process.send_signal(number)
-        return self.ended()
-
-    def ended(self) -> tuple[int, str]:
-        """The same, when it ends by itself."""
-        _, errors = self.process.communicate(timeout=LONG_ENOUGH)
-        return self.process.returncode, errors
-
-
-@contextmanager
-def serving(
-    *args: str,
-    listen: tuple[str, ...] = ("tcp://127.0.0.1:0",),
-    services: str = "shop:services",
-    command: list[str] = MODULE,
-) -> Iterator[Serving]:
-    """Start it, and wait until it listens. What is left of it at the end is killed."""
-    urls = [word for url in listen for word in ("--listen", url)]
-    with started("serve", services, *urls, *args, command=command) as process:
+    def __init__(self, command: Sequence[str], columns: int = 80, **environment: str | None) -> None:
+        """Variables of the environment that are None are not set."""
+        self.screen = Screen(columns)
+        self.written = ""
+        self._incomplete = b""
+        self._master, slave = os.openpty()
         try:
-            yield Serving(process, len(listen))
+            fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+            self._before = termios.tcgetattr(slave)
+            self.process = subprocess.Popen(
+                command,
+                stdin=slave,
+                stdout=slave,
+                stderr=slave,
+                start_new_session=True,
+                env=_environment(environment),
+            )
         finally:
-            process.kill()
+            os.close(slave)
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        os.close(self._master)
+
+    def press(self, keys: bytes) -> None:
+        os.write(self._master, keys)
+
+    def wait_for(self, text: str) -> None:
+        """Until this has been written, at whatever time."""
+        while text not in self.written:
+            assert self._read(), f"it ended without {text!r}:\n{self.written}"
+
+    def wait_until_left(self) -> int:
+        """Until nobody holds the terminal any more. Returns the exit code of the program."""
+        while self._read():
+            pass
+        return self.process.wait(LONG_ENOUGH)
+
+    def is_as_before(self) -> bool:
+        """Whether the terminal's modes are those that it had, the cursor is shown, and stands at the begin of a line."""
+        modes = termios.tcgetattr(self._master) == self._before
+        return modes and self.screen.has_cursor and self.screen.column == 0
+
+    def _read(self) -> bool:
+        ready, _, _ = select.select([self._master], [], [], LONG_ENOUGH)
+        assert ready, f"it hangs:\n{self.written}"
+        try:
+            data = os.read(self._master, 65536)
+        except OSError:  # so the system says that nobody holds the other side
+            data = b""
+        if not data:
+            return False
+        # A piece may end within a character or a command.
+        data = self._incomplete + data
+        whole = re.fullmatch(rb"(.*?)((?:\x1b(?:\[[?0-9;]*)?|[\xc0-\xff][\x80-\xbf]{0,2})?)", data, re.DOTALL)
+        assert whole is not None
+        text, self._incomplete = whole[1].decode(), whole[2]
+        self.written += text
+        self.screen.write(text)
+        return True
+
+
+def _environment(changes: Mapping[str, str | None]) -> dict[str, str]:
+    # What a user may have set, and what would slow the program down to look at its coverage.
+    unwanted = [name for name in os.environ if name.startswith("COVERAGE_")]
+    unwanted += ["COLUMNS", "FORCE_COLOR", "LINES", "NO_COLOR"]
+    environment = {**os.environ, "TERM": "xterm-256color", **dict.fromkeys(unwanted), **changes}
+    return {name: value for name, value in environment.items() if value is not None}

@@ -13,7 +13,17 @@ from pathlib import Path
 
 import pytest
 from tests.adapters.certificates import Certificates
-from tests.contrib.terminal import HERE, LONG_ENOUGH, MODULE, NOBODY, SCRIPT, Serving, run, serving, started
+from tests.contrib.command_runs import (
+    HERE,
+    LONG_ENOUGH,
+    MODULE,
+    NOBODY,
+    SCRIPT,
+    Serving,
+    run,
+    serving,
+    started,
+)
 from typer.testing import CliRunner, Result
 
 import duologue

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import anyio
 import pytest
 from tests.contrib import shop
-from tests.contrib.terminal import HERE, LONG_ENOUGH, MODULE, SCRIPT, run, serving, started
+from tests.contrib.command_runs import HERE, LONG_ENOUGH, MODULE, SCRIPT, run, serving, started
 from typer.testing import CliRunner
 
 import duologue
