@@ -33,7 +33,7 @@ from duologue.errors import (
 from duologue.facade import connect, serve
 from duologue.messages import Message
 from duologue.namespace import Namespace
-from duologue.peer import DEFAULT, Peer, PeerEvent, PeerInfo, Server
+from duologue.peer import DEFAULT, Peer, PeerEvent, PeerInfo, Server, Timeout
 from duologue.plugins import hookimpl, installed_plugins, register_adapter, register_wireformat
 from duologue.protocol.budget import CallBudget
 from duologue.protocol.events import ErrorReported, EventsMissed, PeerClosed, RequestFailed
@@ -41,7 +41,7 @@ from duologue.protocol.limits import Limits
 from duologue.registry import PluginInfo
 from duologue.remote import Remote
 from duologue.service_ids import service_id
-from duologue.services import ServiceMap, Services
+from duologue.services import MessageClass, ServiceMap, Services
 from duologue.wireformat import Codec, WireFormat
 
 __all__ = [
@@ -69,6 +69,7 @@ __all__ = [
     "HandshakeTimeout",
     "Limits",
     "Message",
+    "MessageClass",
     "Namespace",
     "NotSupportedByRemote",
     "Overloaded",
@@ -90,6 +91,7 @@ __all__ = [
     "ServiceIdError",
     "ServiceMap",
     "Services",
+    "Timeout",
     "UnknownScheme",
     "UnknownWireFormat",
     "WireFormat",
