@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 Rest = Literal["drop", "drain"]
 """What becomes of the messages in the mailbox of an actor that is to stop: they fail, or are handled before."""
 
+BATCH = 16
+"""Messages after which others run, too, should no handler have waited. After each it costs six times as much."""
+
 _KILLED = "it was killed"
 
 
@@ -58,7 +61,8 @@ class Cell:
     def __init__(
         self, make: Callable[[], Actor], kind: type[Actor] | None, name: str, settings: Settings
     ) -> None:
-        self.name = name
+        self.name = name or (kind.__name__ if kind else "")
+        """For people: what it was given, or the name of its class; empty until that is known."""
         self.address: LocalAddress
         self.kind = kind
         """The class that it is an object of, as soon as that is known."""
@@ -170,13 +174,14 @@ class Cell:
             return StopReason.FAILED
         self.ready.set()
         try:
-            while (letter := await self.mailbox.take()) is not None:
-                failure = await self._handle(letter)
-                if failure is not None and not await self._goes_on(failure):
-                    return StopReason.FAILED
-                # Handlers that never wait must not keep all others from running.
-                await anyio.lowlevel.checkpoint()
-            return StopReason.STOPPED
+            handled = 0
+            while await self._handle_next():
+                handled += 1
+                if not handled % BATCH:
+                    await anyio.lowlevel.checkpoint()
+            if self.failure is not None:
+                return StopReason.FAILED
+            return StopReason.KILLED if self._life.cancel_called else StopReason.STOPPED
         finally:
             await self._let_go()
 
@@ -184,6 +189,7 @@ class Cell:
         actor = self._make()
         if self.kind is None:
             self.kind = _kind_of(actor)
+            self.name = self.name or self.kind.__name__
         elif not isinstance(actor, self.kind):
             raise TypeError(
                 f"the actor {self.name} was made as a {type(actor).__name__}: it must be a {self.kind.__name__}"
@@ -200,6 +206,14 @@ class Cell:
             except BaseException as exc:
                 raise_end_in(exc)
                 self._log.error(f"stopped() of the actor {self.name} failed", exc)
+
+    async def _handle_next(self) -> bool:
+        """Wait for a message, and let it be handled. False: it was the last. While it waits it holds no message."""
+        letter = await self.mailbox.take()
+        if letter is None:
+            return False
+        failure = await self._handle(letter)
+        return failure is None or await self._goes_on(failure)
 
     async def _handle(self, letter: Letter) -> BaseException | None:
         """Let the message be handled. Returns what its handler has raised."""

@@ -117,14 +117,13 @@ class ActorScope:
         self, make: Callable[[], Actor], kind: type[Actor] | None, settings: Settings, name: str = ""
     ) -> Cell:
         """An actor that takes messages from now on, and is made soon."""
-        name = name or (kind.__name__ if kind else getattr(make, "__qualname__", "Actor"))
-        if self._is_ending:
-            raise ActorStopped(name, why="its scope is being left")
         cell = Cell(make, kind, name, settings)
+        if self._is_ending:
+            raise ActorStopped(cell.name, why="its scope is being left")
         cell.address = LocalAddress(cell, self._limits)
         self._cells[cell] = None
         cell.on_over.append(lambda: self._cells.pop(cell, None))
-        self._begin(cell.run, f"actor {name}")
+        self._begin(cell.run, f"actor {cell.name}")
         return cell
 
     def _begin(self, run: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
