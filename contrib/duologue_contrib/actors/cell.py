@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.lowlevel
@@ -15,44 +14,16 @@ from duologue_contrib.actors.circles import running, waiting_for
 from duologue_contrib.actors.endings import end_in, raise_end_in
 from duologue_contrib.actors.errors import ActorFailed, ActorStopped, StopReason, handler_failed, named
 from duologue_contrib.actors.mailbox import GIVEN_UP, Letter, Mailbox
-from duologue_contrib.actors.supervision import (
-    Escalate,
-    FailureLog,
-    FailurePolicy,
-    Restart,
-    Resume,
-    Supervisor,
-    logger,
-)
+from duologue_contrib.actors.settings import Rest, Settings
+from duologue_contrib.actors.supervision import Escalate, Restart, Resume, Supervisor, logger
 
 if TYPE_CHECKING:
     from duologue_contrib.actors.local import LocalAddress
-
-Rest = Literal["drop", "drain"]
-"""What becomes of the messages in the mailbox of an actor that is to stop: they fail, or are handled before."""
 
 BATCH = 16
 """Messages after which others run, too, should no handler have waited. After each it costs six times as much."""
 
 _KILLED = "it was killed"
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What an actor is given besides what makes it."""
-
-    mailbox: int
-    waiting: int
-    failure: FailurePolicy
-    log: FailureLog
-    """Shared by actors with one name, for as many as there may be."""
-    now: Callable[[], float]
-
-    def __post_init__(self) -> None:
-        if self.mailbox < 1:
-            raise ValueError(
-                f"mailbox={self.mailbox}: give the number of messages that have room, at least 1"
-            )
 
 
 class Cell:
@@ -179,11 +150,15 @@ class Cell:
                 handled += 1
                 if not handled % BATCH:
                     await anyio.lowlevel.checkpoint()
-            if self.failure is not None:
-                return StopReason.FAILED
-            return StopReason.KILLED if self._life.cancel_called else StopReason.STOPPED
+            return self._reason()
         finally:
             await self._let_go()
+
+    def _reason(self) -> StopReason:
+        if self.failure is not None:
+            return StopReason.FAILED
+        # A handler that has killed its own actor may have finished all the same.
+        return StopReason.KILLED if self._life.cancel_called else StopReason.STOPPED
 
     async def _begin(self) -> None:
         actor = self._make()

@@ -24,10 +24,11 @@ from duologue import (
 )
 from duologue_contrib.actors.actor import Actor, refusal
 from duologue_contrib.actors.calls import call, send
-from duologue_contrib.actors.cell import Cell, Rest
+from duologue_contrib.actors.cell import Cell
 from duologue_contrib.actors.circles import waiting_for
 from duologue_contrib.actors.clock import Clock
 from duologue_contrib.actors.local import LocalAddress, seconds_of
+from duologue_contrib.actors.settings import Rest
 
 K = TypeVar("K")
 R = TypeVar("R")

@@ -7,9 +7,10 @@ from typing import Any, TypeVar
 
 from duologue import DEFAULT, Limits, Message, Timeout
 from duologue_contrib.actors.calls import call, send
-from duologue_contrib.actors.cell import Cell, Rest
+from duologue_contrib.actors.cell import Cell
 from duologue_contrib.actors.circles import waiting_for
 from duologue_contrib.actors.errors import StopReason
+from duologue_contrib.actors.settings import Rest
 
 R = TypeVar("R")
 

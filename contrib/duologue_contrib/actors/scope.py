@@ -12,11 +12,12 @@ import anyio.abc
 
 from duologue import Limits
 from duologue_contrib.actors.actor import Actor
-from duologue_contrib.actors.cell import Cell, Rest, Settings
+from duologue_contrib.actors.cell import Cell
 from duologue_contrib.actors.clock import Clock, LoopClock
 from duologue_contrib.actors.errors import ActorStopped, StopReason
 from duologue_contrib.actors.keyed import Keyed, class_made_by
 from duologue_contrib.actors.local import LocalAddress
+from duologue_contrib.actors.settings import Rest, Settings
 from duologue_contrib.actors.supervision import FailureLog, FailurePolicy, Stop
 
 K = TypeVar("K")

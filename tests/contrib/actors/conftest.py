@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import inspect
+import os
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 from tests.contrib.actors.common import Reach
 
 HERE = Path(__file__).parent
-LONGEST = 60.0
+LONGEST = float(os.environ.get("DUOLOGUE_LONGEST", "60"))
 """Seconds after which a test hangs for sure. Most take some milliseconds."""
 
 _HAS_UVLOOP = importlib.util.find_spec("uvloop") is not None

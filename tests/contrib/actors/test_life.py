@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from contextvars import ContextVar
 from typing import Any
 
@@ -14,6 +15,7 @@ from tests.contrib.actors.common import Add, Counter, Fail, Hold, Note, Troupe, 
 from duologue import Executed, RemoteError
 from duologue_contrib.actors import Actor, ActorStopped, StopReason, actor_scope, handles
 
+LONGEST = float(os.environ.get("DUOLOGUE_LONGEST", "60"))
 LOOKED_AT: ContextVar[str] = ContextVar("looked_at")
 
 
@@ -136,7 +138,7 @@ async def test_kill_cancels_the_handler() -> None:
 
     class Tidy(Counter):
         async def stopped(self) -> None:
-            with anyio.CancelScope(shield=True):
+            with anyio.move_on_after(LONGEST / 2, shield=True):
                 await cleaned.wait()
             await super().stopped()
 
