@@ -131,10 +131,11 @@ class Cell:
         self.over.set()
         for callback in self.on_over:
             callback()
+        self.on_over.clear()
 
     async def _live(self) -> StopReason:
-        if self._life.cancel_called:
-            return StopReason.KILLED
+        # A task may begin eagerly, and whoever starts this one has to be ready for its end.
+        await anyio.lowlevel.checkpoint()
         try:
             await self._begin()
         except BaseException as exc:

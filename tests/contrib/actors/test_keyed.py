@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
+import gc
 from typing import Any
 
 import anyio
@@ -44,6 +46,7 @@ from duologue_contrib.actors import (
     handles,
     services,
 )
+from duologue_contrib.actors.cell import Cell
 
 
 def many(actors: ActorScope, troupe: Troupe, *, limit: int = 100, **options: Any) -> Keyed[str]:
@@ -134,6 +137,38 @@ async def test_many_keys_through_a_small_door() -> None:
 
         assert await outcomes_of(*(patient(str(n)) for n in range(100))) == [1] * 100
         assert len(keyed) <= 5
+
+
+async def test_actors_that_came_and_went_leave_nothing_behind() -> None:
+    """A thousand keys through room for five: what is known is five."""
+    async with actor_scope() as actors:
+        keyed = many(actors, Troupe(), limit=5)
+        for n in range(1000):
+            assert await keyed.call(Add(1, str(n))) == 1
+        gc.collect()
+        assert (len(keyed), len(actors)) == (5, 5)
+        cells = [each for each in gc.get_objects() if isinstance(each, Cell)]
+        assert len([each for each in cells if each.kind is Counter]) == 5
+
+
+async def test_one_that_ends_as_it_begins_is_not_in_the_way() -> None:
+    """Where tasks begin eagerly, as on asyncio with a task factory for that, the next message finds another all the same."""
+    troupe = Troupe()
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        pytest.skip("trio's tasks never begin eagerly")
+    if not hasattr(asyncio, "eager_task_factory"):
+        pytest.skip("asyncio begins tasks eagerly since Python 3.12")
+    loop.set_task_factory(asyncio.eager_task_factory)
+    try:
+        async with actor_scope() as actors:
+            keyed = many(actors, troupe)
+            troupe.unmade = [LookupError("no such account")]
+            assert isinstance(await outcome_of(keyed.call(Add(1, "a"))), ActorStopped)
+            assert await keyed.call(Add(1, "a")) == 1
+    finally:
+        loop.set_task_factory(None)
 
 
 async def test_an_idle_actor_is_let_go() -> None:

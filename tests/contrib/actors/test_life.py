@@ -251,15 +251,36 @@ async def test_leaving_by_an_exception_kills() -> None:
 
 
 async def test_cancelling_the_scope_kills() -> None:
+    """Callers outside of it are told at once, and not when the handler has cleaned up."""
     troupe = Troupe()
-    with anyio.CancelScope() as scope:
-        async with actor_scope() as actors:
-            counter = await actors.start(lambda: Counter(troupe))
-            await counter.send(Hold("first"))
-            await troupe.until(lambda: troupe.began == ["first"])
-            scope.cancel()
+    cleaned = anyio.Event()
+    outcomes: list[Any] = []
+
+    class Slow(Counter):
+        @handles
+        async def hold(self, msg: Hold) -> str:
+            try:
+                return await super().hold(msg)
+            finally:
+                with anyio.move_on_after(LONGEST / 2, shield=True):
+                    await cleaned.wait()
+
+    async def caller() -> None:
+        outcomes.append(await outcome_of(slow.call(Hold("first"))))
+        cleaned.set()
+
+    async with anyio.create_task_group() as tasks:
+        with anyio.CancelScope() as scope:
+            async with actor_scope() as actors:
+                slow = await actors.start(lambda: Slow(troupe))
+                tasks.start_soon(caller)
+                await troupe.until(lambda: troupe.began == ["first"])
+                scope.cancel()
+        assert cleaned.is_set()
+    assert isinstance(outcomes[0], ActorStopped)
+    assert outcomes[0].executed is Executed.YES
     assert troupe.cancelled == ["first"]
-    assert await counter.wait_stopped() is StopReason.KILLED
+    assert await slow.wait_stopped() is StopReason.KILLED
 
 
 async def test_an_actor_that_was_never_begun_is_over_with_its_scope() -> None:
