@@ -34,7 +34,13 @@ from duologue.facade import connect, serve
 from duologue.messages import Message
 from duologue.namespace import Namespace
 from duologue.peer import DEFAULT, Peer, PeerEvent, PeerInfo, Server, Timeout
-from duologue.plugins import hookimpl, installed_plugins, register_adapter, register_wireformat
+from duologue.plugins import (
+    find_wireformat,
+    hookimpl,
+    installed_plugins,
+    register_adapter,
+    register_wireformat,
+)
 from duologue.protocol.budget import CallBudget
 from duologue.protocol.events import ErrorReported, EventsMissed, PeerClosed, RequestFailed
 from duologue.protocol.limits import Limits
@@ -97,6 +103,7 @@ __all__ = [
     "WireFormat",
     "__version__",
     "connect",
+    "find_wireformat",
     "hookimpl",
     "installed_plugins",
     "register_adapter",

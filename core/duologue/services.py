@@ -61,6 +61,11 @@ class Services(ServiceMap):
             for message in namespace:
                 self._add_service(_Service(namespace, message))
 
+    @property
+    def namespaces(self) -> tuple[Namespace, ...]:
+        """What it was given."""
+        return self._namespaces
+
     @overload
     def handler(self, function: F, /, *, ordered: bool = False, inline: bool = False) -> F: ...
 
