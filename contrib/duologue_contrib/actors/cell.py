@@ -134,8 +134,8 @@ class Cell:
         self.on_over.clear()
 
     async def _live(self) -> StopReason:
-        # A task may begin eagerly, and whoever starts this one has to be ready for its end.
-        await anyio.lowlevel.checkpoint()
+        if self._life.cancel_called:
+            return StopReason.KILLED
         try:
             await self._begin()
         except BaseException as exc:

@@ -14,7 +14,7 @@ from duologue import Limits
 from duologue_contrib.actors.actor import Actor
 from duologue_contrib.actors.cell import Cell
 from duologue_contrib.actors.clock import Clock, LoopClock
-from duologue_contrib.actors.errors import ActorStopped, StopReason
+from duologue_contrib.actors.errors import ActorStopped
 from duologue_contrib.actors.keyed import Keyed, class_made_by
 from duologue_contrib.actors.local import LocalAddress
 from duologue_contrib.actors.settings import Rest, Settings
@@ -145,11 +145,6 @@ class ActorScope:
         for cell in list(self._cells):
             cell.kill()
 
-    def end_all(self) -> None:
-        """They are over, whether or not their tasks have ever begun."""
-        for cell in list(self._cells):
-            cell.end(StopReason.KILLED)
-
 
 @asynccontextmanager
 async def actor_scope(
@@ -164,17 +159,11 @@ async def actor_scope(
 
     `ActorFailed` comes out of it, in an `ExceptionGroup`, when an actor fails whose supervision says so.
     """
-    scope: ActorScope | None = None
-    try:
-        async with anyio.create_task_group() as tasks:
-            scope = ActorScope(tasks, limits, clock or LoopClock())
-            try:
-                yield scope
-                await scope.stop_all(rest)
-            finally:
-                scope.kill_all()
-                tasks.cancel_scope.cancel()
-    finally:
-        # A task that was never begun could not tell those who wait for it.
-        if scope is not None:
-            scope.end_all()
+    async with anyio.create_task_group() as tasks:
+        scope = ActorScope(tasks, limits, clock or LoopClock())
+        try:
+            yield scope
+            await scope.stop_all(rest)
+        finally:
+            scope.kill_all()  # those who wait for them are told here, and not when the last handler has cleaned up
+            tasks.cancel_scope.cancel()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import gc
 from typing import Any
@@ -151,24 +150,17 @@ async def test_actors_that_came_and_went_leave_nothing_behind() -> None:
         assert len([each for each in cells if each.kind is Counter]) == 5
 
 
-async def test_one_that_ends_as_it_begins_is_not_in_the_way() -> None:
-    """Where tasks begin eagerly, as on asyncio with a task factory for that, the next message finds another all the same."""
+async def test_one_that_is_killed_before_it_begins_is_never_made() -> None:
+    """Its mailbox is there at once, and its task has not run yet."""
     troupe = Troupe()
-    try:
-        loop = asyncio.get_running_loop()
-    except RuntimeError:
-        pytest.skip("trio's tasks never begin eagerly")
-    if not hasattr(asyncio, "eager_task_factory"):
-        pytest.skip("asyncio begins tasks eagerly since Python 3.12")
-    loop.set_task_factory(asyncio.eager_task_factory)
-    try:
-        async with actor_scope() as actors:
-            keyed = many(actors, troupe)
-            troupe.unmade = [LookupError("no such account")]
-            assert isinstance(await outcome_of(keyed.call(Add(1, "a"))), ActorStopped)
-            assert await keyed.call(Add(1, "a")) == 1
-    finally:
-        loop.set_task_factory(None)
+    async with actor_scope() as actors:
+        keyed = many(actors, troupe)
+        await keyed.send(Note("hello", "a"))
+        address = keyed.address_of("a")
+        assert address is not None
+        address.kill()
+        assert await address.wait_stopped() is StopReason.KILLED
+    assert troupe.notes == []
 
 
 async def test_an_idle_actor_is_let_go() -> None:
