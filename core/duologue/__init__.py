@@ -33,7 +33,7 @@ from duologue.errors import (
 from duologue.facade import connect, serve
 from duologue.messages import Message
 from duologue.namespace import Namespace
-from duologue.peer import DEFAULT, Peer, PeerEvent, PeerInfo, Server
+from duologue.peer import DEFAULT, Peer, PeerEvent, PeerInfo, Server, Timeout
 from duologue.plugins import (
     find_wireformat,
     hookimpl,
@@ -64,7 +64,7 @@ from duologue.relay import (
 from duologue.remote import Remote
 from duologue.served import ServiceMaps
 from duologue.service_ids import service_id
-from duologue.services import ServiceMap, Services
+from duologue.services import MessageClass, ServiceMap, Services
 from duologue.wireformat import Codec, WireFormat
 
 __all__ = [
@@ -97,6 +97,7 @@ __all__ = [
     "LeastOutstanding",
     "Limits",
     "Message",
+    "MessageClass",
     "Namespace",
     "NotSupportedByRemote",
     "Overloaded",
@@ -125,6 +126,7 @@ __all__ = [
     "ServiceMaps",
     "Services",
     "Subscription",
+    "Timeout",
     "UnknownScheme",
     "UnknownWireFormat",
     "WireFormat",
