@@ -8,7 +8,6 @@ compression, and what counts as a clean end.
 from __future__ import annotations
 
 import logging
-import math
 from abc import abstractmethod
 from collections.abc import Callable
 
@@ -25,6 +24,8 @@ PING_EVERY = 20.0
 
 PONG_WITHIN = 20.0
 """Seconds for the pong. Whatever else comes in that time is as good."""
+
+_SILENCE = PING_EVERY + PONG_WITHIN
 
 EMPTY_AT_ONCE = 1000
 """Pings, pongs and empty messages that may come before we get to write. Each costs as much work as a frame of ours, each
@@ -65,7 +66,7 @@ class WebSocketLayer(Layer):
     def receive_data(self, data: bytes | memoryview, now: float) -> list[bytes]:
         self._heard_at = now
         was_open = self._is_open
-        received: list[bytes] = []
+        received: list[bytes | bytearray | memoryview] = []
         for start in range(0, len(data), _SLICE):
             if self._failure is not None:
                 break
@@ -79,7 +80,7 @@ class WebSocketLayer(Layer):
         if self._failure is not None and not received and self._is_open == was_open:
             raise self._failure
         # The fewer pieces, the less work for whoever is above.
-        return received if len(received) < 2 else [b"".join(received)]
+        return [b"".join(received)] if received else []
 
     def receive_eof(self, now: float) -> None:
         if self._failure is None:
@@ -92,7 +93,7 @@ class WebSocketLayer(Layer):
         if not self.is_ended:
             raise CutShort("the stream ended without a WebSocket close frame: something may be missing")
 
-    def _take_events(self, received: list[bytes], now: float) -> None:
+    def _take_events(self, received: list[bytes | bytearray | memoryview], now: float) -> None:
         for event in self._protocol.events_received():
             if self._failure is not None:
                 return  # nothing counts any more
@@ -106,13 +107,13 @@ class WebSocketLayer(Layer):
             elif not isinstance(exc := self._protocol.parser_exc, EOFError | None):
                 self._failure = LayerError(f"a WebSocket error: {exc}")  # the close frame is written already
 
-    def _take_frame(self, frame: Frame, received: list[bytes]) -> None:
+    def _take_frame(self, frame: Frame, received: list[bytes | bytearray | memoryview]) -> None:
         self._began = None
         opcode = frame.opcode
         if opcode is Opcode.BINARY or opcode is Opcode.CONT:
             # What belongs together need not be waited for: it is a stream.
             if frame.data:
-                received.append(bytes(frame.data))
+                received.append(frame.data)
                 return
         elif opcode is Opcode.TEXT:
             self._give_up(1003, "a text message came: only binary messages are spoken here")
@@ -201,30 +202,27 @@ class WebSocketLayer(Layer):
             return 0.0  # to be told, after what came before it
         if not self._is_open or self._protocol.state is not State.OPEN:
             return None
-        return min(self._ping_at, self._silent_at, self._late_at) if self._is_read else self._ping_at
+        if not self._is_read:
+            return self._ping_at
+        # Asked whenever something comes or leaves, and nearly always there is no frame on its way.
+        silent_at = self._heard_at + _SILENCE
+        deadline = self._ping_at if self._ping_at < silent_at else silent_at
+        return deadline if self._began is None else min(deadline, self._began + self._frame_timeout)
 
     def handle_timer(self, now: float) -> None:
         if self._failure is not None:
             raise self._failure
         if not self._is_open or self._protocol.state is not State.OPEN:
             return
-        if self._is_read and now >= self._silent_at:
-            raise self._give_up(1011, f"no word for {PING_EVERY + PONG_WITHIN:g} s, and no answer to a ping")
-        if self._is_read and now >= self._late_at:
+        if self._is_read and now >= self._heard_at + _SILENCE:
+            raise self._give_up(1011, f"no word for {_SILENCE:g} s, and no answer to a ping")
+        # Whoever is above limits the time of a frame of ours, and sees nothing of this one yet (docs/faults.md, row 4).
+        if self._is_read and self._began is not None and now >= self._began + self._frame_timeout:
             raise self._give_up(1008, f"a WebSocket frame that was not there after {self._frame_timeout:g} s")
         if now >= self._ping_at:
             self._pings += 1
             self._protocol.send_ping(b"%d" % self._pings)
             self._ping_at = now + PING_EVERY
-
-    @property
-    def _silent_at(self) -> float:
-        return self._heard_at + PING_EVERY + PONG_WITHIN
-
-    @property
-    def _late_at(self) -> float:
-        # Whoever is above limits the time of a frame of ours, and sees nothing of this one yet (docs/faults.md, row 4).
-        return math.inf if self._began is None else self._began + self._frame_timeout
 
 
 def largest_message(limits: Limits) -> int:

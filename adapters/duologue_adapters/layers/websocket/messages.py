@@ -20,6 +20,10 @@ def messages(buffers: list[bytes], largest: int) -> Iterator[list[bytes]]:
     Where frames begin is not known here, nor need it be: the other end takes messages for a stream cut anywhere. But
     whoever writes a large frame gives its header by itself, in front, and that goes with it.
     """
+    if sum(map(len, buffers)) <= LARGEST_JOINED:
+        if buffers:
+            yield buffers  # nearly always, so that is found out first
+        return
     message: list[bytes] = []
     size = 0
     for buffer in buffers:
