@@ -206,7 +206,7 @@ class WebSocketLayer(Layer):
             return self._ping_at
         # Asked whenever something comes or leaves, and nearly always there is no frame on its way.
         silent_at = self._heard_at + _SILENCE
-        deadline = self._ping_at if self._ping_at < silent_at else silent_at
+        deadline = min(silent_at, self._ping_at)
         return deadline if self._began is None else min(deadline, self._began + self._frame_timeout)
 
     def handle_timer(self, now: float) -> None:
