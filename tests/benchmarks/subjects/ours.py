@@ -115,7 +115,7 @@ class Duologue(Subject):
 
     @asynccontextmanager
     async def connect(self, address: str) -> AsyncIterator[_Client]:
-        options = {"ca": "ca.pem"} if self._scheme in _ENCRYPTED else {}
+        options: dict[str, Any] = {"ca": "ca.pem"} if self._scheme in _ENCRYPTED else {}
         async with connect(address, wireformat=self._wireformat, **options) as peer:
             yield _Client(self.runtime, peer.remote(bench), self._wireformat)
 
