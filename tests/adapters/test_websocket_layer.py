@@ -92,14 +92,14 @@ def test_every_cut_of_what_a_server_sends() -> None:
         FROM_SERVER(Opcode.BINARY, b"d", fin=False),
         FROM_SERVER(Opcode.PING, b"!"),
         FROM_SERVER(Opcode.CONT, b"e"),
-        FROM_SERVER(Opcode.BINARY, b"f" * 300),
+        FROM_SERVER(Opcode.BINARY, looks_like_messages * 2),
         # Shorter than it need be written, which the standard forbids, and nobody minds.
         b"\x82\x7e\x00\x02gg",
         b"\x82\x7e\x00\x00",
         FROM_SERVER(Opcode.BINARY, b"h"),
     ]
     data = b"".join(parts)
-    expected = b"a" + b"b" * 125 + looks_like_messages + b"de" + b"f" * 300 + b"ggh"
+    expected = b"a" + b"b" * 125 + looks_like_messages + b"de" + looks_like_messages * 2 + b"ggh"
     for cut in range(len(data) + 1):
         end, _ = opened()
         end.take(data[:cut])
@@ -116,15 +116,31 @@ def test_the_largest_messages_of_a_server() -> None:
     for size in (65_534, 65_535, 65_536, 65_537):
         for step in (0, 16 * KIB, 64 * KIB):
             end, _ = opened()
-            end.take(FROM_SERVER(Opcode.BINARY, b"x" * size) + FROM_SERVER(Opcode.BINARY, b"y"), step)
-            assert (end.received, end.error) == (b"x" * size + b"y", "")
+            for _ in range(2):
+                end.take(FROM_SERVER(Opcode.BINARY, b"\x82" * size) + FROM_SERVER(Opcode.BINARY, b"y"), step)
+            assert (end.received, end.error) == ((b"\x82" * size + b"y") * 2, "")
+
+
+def test_messages_right_behind_the_answer_to_the_handshake() -> None:
+    """A server may send at once. However that is cut, a client reads the same."""
+    looks_like_messages = b"\x82\x01" * 20
+    sent = FROM_SERVER(Opcode.BINARY, looks_like_messages) + FROM_SERVER(Opcode.BINARY, b"a")
+    for cut in range(-5, len(sent) + 1):
+        end, other = client(), server()
+        end._pump()
+        other.take(end.taken())
+        answer = other.taken()
+        data = answer + sent
+        end.take(data[: len(answer) + cut])
+        end.take(data[len(answer) + cut :])
+        assert (end.received, end.error) == (looks_like_messages + b"a", ""), cut
 
 
 def test_a_message_of_a_server_within_a_message() -> None:
     """It is wrong, though it is all there, and comes by itself."""
     end, _ = opened()
     end.take(FROM_SERVER(Opcode.BINARY, b"a", fin=False))
-    end.take(FROM_SERVER(Opcode.BINARY, b"b"))
+    end.take(FROM_SERVER(Opcode.BINARY, b"behind"))
     assert end.received == b"a"
     assert "continuation" in end.error
 
@@ -133,12 +149,12 @@ def test_a_message_of_a_server_within_a_message() -> None:
 @pytest.mark.parametrize(
     ("data", "text"),
     [
-        (message(Opcode.BINARY, b"x"), "masking"),
+        (message(Opcode.BINARY, b"wrong"), "masking"),
         (message(Opcode.BINARY, b"x" * 200), "masking"),
-        (FROM_SERVER(Opcode.BINARY, b"x", rsv1=True), "reserved bits"),
-        (FROM_SERVER(Opcode.TEXT, b"x"), "text message"),
-        (FROM_SERVER(Opcode.CONT, b"x"), "continuation"),
-        (FROM_SERVER(Opcode.BINARY, b"", fin=False) + FROM_SERVER(Opcode.BINARY, b"x"), "continuation"),
+        (FROM_SERVER(Opcode.BINARY, b"wrong", rsv1=True), "reserved bits"),
+        (FROM_SERVER(Opcode.TEXT, b"wrong"), "text message"),
+        (FROM_SERVER(Opcode.CONT, b"wrong"), "continuation"),
+        (FROM_SERVER(Opcode.BINARY, b"", fin=False) + FROM_SERVER(Opcode.BINARY, b"wrong"), "continuation"),
         (FROM_SERVER(Opcode.BINARY, bytes(MIB + 1)), "exceeds"),
         (FROM_SERVER(Opcode.BINARY) * 2000, "flood"),
         (FROM_SERVER(Opcode.CLOSE, b"\x03\xea"), "1002"),

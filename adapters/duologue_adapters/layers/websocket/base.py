@@ -16,7 +16,7 @@ from websockets.http11 import Request, Response
 from websockets.protocol import Protocol, State
 
 from duologue import Limits
-from duologue_adapters.layers.websocket.messages import LARGEST_JOINED, fragments, messages
+from duologue_adapters.layers.websocket.messages import LARGEST_JOINED, Piece, fragments, messages
 from duologue_adapters.ports import CutShort, Layer, LayerError
 
 PING_EVERY = 20.0
@@ -66,8 +66,8 @@ class WebSocketLayer(Layer):
     def receive_data(self, data: bytes | memoryview, now: float) -> list[bytes]:
         self._heard_at = now
         was_open = self._is_open
-        received: list[bytes | bytearray | memoryview] = []
-        for start in range(0, len(data), _SLICE):
+        received: list[Piece] = []
+        for start in range(self._take_whole(data, received), len(data), _SLICE):
             if self._failure is not None:
                 break
             self._protocol.receive_data(bytes(data[start : start + _SLICE]))
@@ -93,7 +93,11 @@ class WebSocketLayer(Layer):
         if not self.is_ended:
             raise CutShort("the stream ended without a WebSocket close frame: something may be missing")
 
-    def _take_events(self, received: list[bytes | bytearray | memoryview], now: float) -> None:
+    def _take_whole(self, data: bytes | memoryview, received: list[Piece]) -> int:
+        """Take messages for which the library is not needed, and say where the rest begins."""
+        return 0
+
+    def _take_events(self, received: list[Piece], now: float) -> None:
         for event in self._protocol.events_received():
             if self._failure is not None:
                 return  # nothing counts any more
@@ -107,7 +111,7 @@ class WebSocketLayer(Layer):
             elif not isinstance(exc := self._protocol.parser_exc, EOFError | None):
                 self._failure = LayerError(f"a WebSocket error: {exc}")  # the close frame is written already
 
-    def _take_frame(self, frame: Frame, received: list[bytes | bytearray | memoryview]) -> None:
+    def _take_frame(self, frame: Frame, received: list[Piece]) -> None:
         self._began = None
         opcode = frame.opcode
         if opcode is Opcode.BINARY or opcode is Opcode.CONT:
