@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import AsyncGenerator, Collection, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from duologue import Adapter, ConnectFailed, Peer, PeerSettings, Server, ServerSettings, hookimpl
 from duologue_adapters import tls
 from duologue_adapters.engines import engine_here
 from duologue_adapters.layers.websocket import WebSocketClient, WebSocketServer
 from duologue_adapters.opening import LayeredListener, connecting, open_layers
+from duologue_adapters.origins import allowed_origins, own_origin
 from duologue_adapters.ports import HEARTBEAT, Listener
 from duologue_adapters.server import running_peer, running_server
-from duologue_adapters.static_files import StaticFiles
+from duologue_adapters.static_files import StaticFolders
 from duologue_adapters.tls_contexts import CLIENT_OPTIONS, SERVER_OPTIONS
 from duologue_adapters.urls import check_options, heartbeat_of, host_port_and_path
 
 _PORTS = {"ws": 80, "wss": 443}
 _SERVER_OPTIONS = ("origins", "static")
-
-_ORIGIN = re.compile(r"null|([a-z][a-z0-9+.-]*)://[^/?#@\s]+")
-_USUAL_PORTS = {"http": ":80", "https": ":443"}
 
 
 class WebSocketAdapter(Adapter):
@@ -60,7 +57,8 @@ class WebSocketAdapter(Adapter):
         scheme = _scheme(url)
         known = (*_SERVER_OPTIONS, *(SERVER_OPTIONS if scheme == "wss" else ("heartbeat",)))
         check_options(scheme, settings.options, known)
-        origins = _origins(settings.options)
+        given = settings.options.get("origins")
+        origins = allowed_origins(given)
         host, port, path = host_port_and_path(url, _PORTS[scheme])
         heartbeat = heartbeat_of(settings.options)
         if "?" in path:
@@ -72,6 +70,7 @@ class WebSocketAdapter(Adapter):
         def layer() -> WebSocketServer:
             return WebSocketServer(
                 origins=origins,
+                own_origin=own_origin(given, scheme, host),
                 path=path,
                 find_page=None if files is None else files.find,
                 limits=settings.limits,
@@ -108,39 +107,14 @@ def _of_tls(options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if name not in _SERVER_OPTIONS}
 
 
-def _origins(options: Mapping[str, Any]) -> Collection[str] | None:
-    """The origins that are allowed, as browsers write them; None for all. Raises `TypeError`, `ValueError`."""
-    given = options.get("origins")
-    if given == "any":
+def _static_files(url: str, given: str | Path | Mapping[str, str | Path] | None) -> StaticFolders | None:
+    if given is None:
         return None
-    if given is None or isinstance(given, str | bytes) or not isinstance(given, Collection):
-        what = "is missing" if given is None else f"is {given!r}"
-        raise TypeError(
-            f"origins= {what}: whose pages may connect? Give a list such as ['https://example.org'], "
-            "[] for no page at all (programs that are no browsers may connect in any case), "
-            "or 'any' for every page that a user may open anywhere on the web"
-        )
-    return [_origin(each) for each in cast("Collection[object]", given)]
-
-
-def _origin(given: object) -> str:
-    origin = given.lower() if isinstance(given, str) else ""
-    match = _ORIGIN.fullmatch(origin)
-    if match is None:
-        raise ValueError(
-            f"the origin {given!r} can match no page: write scheme://host, or scheme://host:port, and nothing behind it"
-        )
-    # A browser leaves the usual port out.
-    return origin.removesuffix(_USUAL_PORTS.get(match[1] or "", " "))
-
-
-def _static_files(url: str, folder: str | Path | None) -> StaticFiles | None:
-    if folder is None:
-        return None
+    folders = given if isinstance(given, Mapping) else {"/": given}
     try:
-        return StaticFiles(Path(folder))
+        return StaticFolders({path: Path(folder) for path, folder in folders.items()})
     except OSError as exc:
-        raise ConnectFailed(url, f"static={str(folder)!r} can't be served: {exc}") from exc
+        raise ConnectFailed(url, f"static={given!r} can't be served: {exc}") from exc
 
 
 @hookimpl

@@ -31,7 +31,7 @@ from duologue.errors import (
     UnknownWireFormat,
 )
 from duologue.facade import connect, serve
-from duologue.messages import Message
+from duologue.messages import Message, Shape, answer_type, shape_of
 from duologue.namespace import Namespace
 from duologue.peer import DEFAULT, Peer, PeerEvent, PeerInfo, Server, Timeout
 from duologue.plugins import (
@@ -125,12 +125,14 @@ __all__ = [
     "ServiceMap",
     "ServiceMaps",
     "Services",
+    "Shape",
     "Subscription",
     "Timeout",
     "UnknownScheme",
     "UnknownWireFormat",
     "WireFormat",
     "__version__",
+    "answer_type",
     "connect",
     "find_wireformat",
     "hookimpl",
@@ -139,4 +141,5 @@ __all__ = [
     "register_wireformat",
     "serve",
     "service_id",
+    "shape_of",
 ]

@@ -3,6 +3,7 @@
 import { ConnectFailed } from "./errors.mjs";
 import { after, limitsWith } from "./limits.mjs";
 import { Peer } from "./peer.mjs";
+import { Services } from "./services.mjs";
 
 /** @import * as Declared from "./duologue.mjs" */
 /** @typedef {Declared.ConnectOptions} ConnectOptions */
@@ -20,6 +21,7 @@ export async function connect(url, options) {
   if (typeof options.wireformat?.encode !== "function") {
     throw new TypeError("wireformat is missing: give cbor, msgpack or json, the same as the other end has");
   }
+  const checked = { ...options, limits, services: Services.of(options.services) };
   options.signal?.throwIfAborted();
   const socket = open(url, options);
   socket.binaryType = "arraybuffer";
@@ -47,13 +49,13 @@ export async function connect(url, options) {
 
     socket.onopen = () => {
       done();
-      resolve(new Peer(socket, options));
+      resolve(new Peer(socket, checked));
     };
     socket.onerror = (/** @type {Event} */ event) => {
-      said = "message" in event ? String(event.message) : "";
+      said = "message" in event ? String(event.message ?? "") : "";
     };
     socket.onclose = () => {
-      const status = Number(/\b[345]\d\d\b/.exec(said)?.[0]);
+      const status = Number(/response: (\d{3})\b/.exec(said)?.[1]);
       const isPermanent = NEVER.includes(status) || (status >= 300 && status < 400);
       fail(new ConnectFailed(url, said || "is a server there, and does it let pages of this origin in?", { isPermanent }));
     };
@@ -66,7 +68,7 @@ export async function connect(url, options) {
  * @returns {WebSocket}
  */
 function open(url, { WebSocket = globalThis.WebSocket }) {
-  if (WebSocket === undefined) {
+  if (typeof WebSocket !== "function") {
     throw new TypeError("there is no WebSocket here: give one, as in connect(url, { WebSocket, ... })");
   }
   try {

@@ -3,15 +3,15 @@
 import { Calls } from "./calls.mjs";
 import * as errors from "./errors.mjs";
 import { ERROR, FrameDecoder, RESPONSE, encodeFrame } from "./frames.mjs";
-import { after, limitsWith } from "./limits.mjs";
+import { after } from "./limits.mjs";
 import { Outbox } from "./outbox.mjs";
 import { Remote } from "./remote.mjs";
 import { Requests } from "./requests.mjs";
-import { Services } from "./services.mjs";
 
 /** @import * as Declared from "./duologue.mjs" */
 /** @typedef {Declared.CloseReason} CloseReason */
 /** @typedef {Declared.ConnectOptions} ConnectOptions */
+/** @typedef {import("./services.mjs").Services} Services */
 
 /**
  * What a `Remote` calls through.
@@ -62,8 +62,13 @@ export class Peer {
   #finish = () => {};
   #leave = () => {};
 
-  /** Made by `connect`, of an open socket. */
-  constructor(/** @type {WebSocket} */ socket, /** @type {ConnectOptions} */ options) {
+  /**
+   * Made by `connect`, of an open socket.
+   *
+   * @param {WebSocket} socket
+   * @param {ConnectOptions & {limits: Declared.Limits, services: Services}} options
+   */
+  constructor(socket, options) {
     this.wireformat = options.wireformat;
     this.url = socket.url;
     /** @type {Promise<Declared.Ended>} Resolves when the connection has ended, and never rejects. */
@@ -71,7 +76,7 @@ export class Peer {
     /** @type {Promise<void>} Resolves as soon as it has begun to end. */
     this.left = new Promise((resolve) => (this.#leave = resolve));
     this.#socket = socket;
-    this.#limits = limitsWith(options.limits);
+    this.#limits = options.limits;
     this.#onEvent = options.onEvent ?? toConsole;
     this.#decoder = new FrameDecoder(this.#limits.maxFrame);
     this.#outbox = new Outbox(
@@ -81,7 +86,7 @@ export class Peer {
       () => this.#breakOff("write stalled", "the remote takes nothing", GIVEN_UP),
     );
     this.#calls = new Calls(this.#outbox, this.#limits);
-    this.#requests = new Requests(this, this.#outbox, this.#limits, Services.of(options.services), (event) => this.#tell(event));
+    this.#requests = new Requests(this, this.#outbox, this.#limits, options.services, (event) => this.#tell(event));
     socket.onmessage = (event) => this.#receive(event.data);
     socket.onclose = (event) => this.#socketClosed(event.code, event.reason);
     socket.onerror = () => {}; // `onclose` follows, and says all there is to know
@@ -143,7 +148,10 @@ export class Peer {
       this.#end("closed locally", detail);
       const idle = this.#requests.drain();
       if (grace > 0) {
-        await Promise.race([idle, new Promise((resolve) => after(grace, () => resolve(undefined))), this.closed]);
+        /** @type {ReturnType<typeof setTimeout> | undefined} */
+        let timer;
+        await Promise.race([idle, this.closed, new Promise((resolve) => (timer = after(grace, () => resolve(undefined))))]);
+        clearTimeout(timer);
       }
       this.#requests.end();
       this.#hangUp(GOODBYE, detail);
