@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Any
 
 from duologue import Adapter, ConnectFailed, Peer, PeerSettings, Server, ServerSettings, hookimpl
 from duologue_adapters.child import Child
 from duologue_adapters.engines import engine_here
 from duologue_adapters.server import running_peer
-from duologue_adapters.urls import NotServed, check_options
+from duologue_adapters.urls import check_options, not_served
 
 
 class ExecAdapter(Adapter):
@@ -45,8 +45,10 @@ class ExecAdapter(Adapter):
             finally:
                 await engine.finish(lambda: child.end(patience))
 
-    def serve(self, url: str, settings: ServerSettings) -> AbstractAsyncContextManager[Server]:
-        return NotServed(url)
+    @asynccontextmanager
+    async def serve(self, url: str, settings: ServerSettings) -> AsyncGenerator[Server, None]:
+        raise not_served(url)
+        yield  # type: ignore[unreachable]  # it makes this the generator that it has to be
 
 
 def _argv(url: str, argv: Any) -> Sequence[str]:

@@ -19,13 +19,16 @@ LayerFactory = Callable[[], Layer]
 def connecting(url: str, seconds: float, reason: Callable[[Exception], str] = str) -> Generator[None]:
     """A block in which a client opens its link, in so many seconds; all that goes wrong in it becomes `ConnectFailed`.
 
-    `reason` says what an error means, where its own text does not.
+    `reason` says what an error means, where its own text does not. Of a `TimeoutError` that is a note, and may be empty.
     """
     try:
         with anyio.fail_after(seconds):
             yield
     except TimeoutError as exc:
-        raise HandshakeTimeout(url, seconds) from exc
+        error = HandshakeTimeout(url, seconds)
+        if note := reason(exc):
+            error.add_note(note)
+        raise error from exc
     except (OSError, LayerError) as exc:
         raise ConnectFailed(url, reason(exc)) from exc
 

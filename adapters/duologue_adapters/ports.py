@@ -9,6 +9,8 @@ from contextvars import Context
 from types import MappingProxyType
 from typing import Any, Protocol
 
+import anyio.abc
+
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -148,6 +150,10 @@ class Engine(ABC):
 
         Raises `ConnectionAbortedError` if the other end has gone again.
         """
+
+    @abstractmethod
+    def stream_link(self, stream: anyio.abc.AnyByteStream, address: str = "") -> Link:
+        """A link over a stream of anyio that is open, of bytes or of objects that are bytes. The stream is the link's from now on."""
 
     @abstractmethod
     def pipe_link(self, reader: int, writer: int) -> Link:

@@ -6,39 +6,25 @@ import fcntl
 import os
 import stat
 import sys
-from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import suppress
 
-from duologue import Adapter, ConnectFailed, Peer, PeerSettings, Server, ServerSettings, hookimpl
-from duologue_adapters.engines import engine_here
-from duologue_adapters.server import running_peer
-from duologue_adapters.urls import NotServed, check_options
+from duologue import Adapter, ConnectFailed, PeerSettings, hookimpl
+from duologue_adapters.link_adapter import LinkAdapter
+from duologue_adapters.ports import Engine, Link
 
 STDIN, STDOUT, STDERR = 0, 1, 2
 
 
-class StdioAdapter(Adapter):
+class StdioAdapter(LinkAdapter):
     """One connection, over the pipes or sockets that the process was started with. No option."""
 
     schemes = ("stdio",)
 
-    @asynccontextmanager
-    async def connect(self, url: str, settings: PeerSettings) -> AsyncGenerator[Peer, None]:
-        check_options("stdio", settings.options)
+    async def open_link(self, engine: Engine, url: str, settings: PeerSettings) -> Link:
         if url.partition(":")[2]:
             raise ConnectFailed(url, "write stdio: and nothing after it")
         _check(url)
-        async with engine_here() as engine:
-            try:
-                link = engine.pipe_link(*_taken())
-            except OSError as exc:
-                raise ConnectFailed(url, str(exc)) from exc
-            link.address = "stdio:"
-            async with running_peer(engine, link, settings) as peer:
-                yield peer
-
-    def serve(self, url: str, settings: ServerSettings) -> AbstractAsyncContextManager[Server]:
-        return NotServed(url)
+        return engine.pipe_link(*_taken())
 
 
 def _check(url: str) -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from contextlib import AbstractAsyncContextManager
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import quote, urlsplit
 
-from duologue import ConnectFailed, Server
+from duologue import ConnectFailed
 
 _IN_PATHS = "/%:@!$&'()*+,;=-._~"
 """What may stand in a path as it is, besides letters and digits."""
@@ -62,16 +61,8 @@ def check_options(scheme: str, options: Mapping[str, Any], known: Collection[str
         raise TypeError(f"the {scheme} adapter does not know the option {', '.join(unknown)}: {what}")
 
 
-class NotServed(AbstractAsyncContextManager[Server]):
-    """What `serve` gives where there is but one connection. Entering raises `ConnectFailed`."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-
-    async def __aenter__(self) -> NoReturn:
-        raise ConnectFailed(
-            self._url, "it is one connection, which can't be served: use connect, which takes services, too"
-        )
-
-    async def __aexit__(self, *_: object) -> None:
-        """Nothing was entered."""
+def not_served(url: str) -> ConnectFailed:
+    """What `serve` raises where there is but one connection."""
+    return ConnectFailed(
+        url, "it is one connection, which can't be served: use connect, which takes services, too"
+    )

@@ -1,4 +1,4 @@
-"""The engine on anyio: trio, and any byte stream that a user brings, on either loop."""
+"""The engine on anyio, for trio: streams, and tasks in groups."""
 
 from __future__ import annotations
 
@@ -188,16 +188,15 @@ class StreamsEngine(Engine, AbstractAsyncContextManager[Engine]):
             raise
 
     def pipe_link(self, reader: int, writer: int) -> Link:
-        return self.link(PipeStream(reader, writer))
+        return self.stream_link(PipeStream(reader, writer))
 
     def _over_socket(self, stream: anyio.abc.SocketStream) -> Link:
         tune(stream.extra(anyio.abc.SocketAttribute.raw_socket))
         # The address of one that is gone already can't be had. Reading will tell that it is.
-        return self.link(stream, name_of(stream.extra(anyio.abc.SocketAttribute.remote_address, "")))
+        return self.stream_link(stream, name_of(stream.extra(anyio.abc.SocketAttribute.remote_address, "")))
 
-    def link(self, stream: anyio.abc.AnyByteStream, address: str = "") -> Link:
-        """A link over a stream that is open."""
-        return StreamLink(self._group, stream, address)
+    def stream_link(self, stream: anyio.abc.AnyByteStream, address: str = "") -> Link:
+        return StreamLink(self._group.start_soon, stream, address)
 
 
 class StreamsWaiter:
