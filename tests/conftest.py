@@ -16,5 +16,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_finish() -> None:
     """Many tests collect garbage, to see what is left. The thousands of tests themselves are none: looking at them takes half a second."""
+    import hypothesis  # noqa: F401 - it looks for who refers to what it knows, and finds nobody among the frozen
+
     gc.collect()
     gc.freeze()

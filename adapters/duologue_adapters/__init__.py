@@ -4,20 +4,32 @@
 """
 
 from duologue_adapters.credentials import Credentials
-from duologue_adapters.engines import engine_here
+from duologue_adapters.engines import SocketListener, engine_here
 from duologue_adapters.layered import LayeredLink
 from duologue_adapters.link_adapter import LinkAdapter
 from duologue_adapters.memory import pair
 from duologue_adapters.opening import LayeredListener, LayerFactory, connecting, open_layers
 from duologue_adapters.over_stream import peer_over
-from duologue_adapters.ports import CutShort, Engine, Layer, LayerError, Link, Listener, Receiver
+from duologue_adapters.ports import (
+    CutShort,
+    Engine,
+    Job,
+    Layer,
+    LayerError,
+    Link,
+    Listener,
+    Receiver,
+    Timer,
+    Waiter,
+)
 from duologue_adapters.server import running_peer, running_server
-from duologue_adapters.urls import check_options, host_and_port
+from duologue_adapters.urls import check_options, host_and_port, host_port_and_path, not_served
 
 __all__ = [
     "Credentials",
     "CutShort",
     "Engine",
+    "Job",
     "Layer",
     "LayerError",
     "LayerFactory",
@@ -27,10 +39,15 @@ __all__ = [
     "LinkAdapter",
     "Listener",
     "Receiver",
+    "SocketListener",
+    "Timer",
+    "Waiter",
     "check_options",
     "connecting",
     "engine_here",
     "host_and_port",
+    "host_port_and_path",
+    "not_served",
     "open_layers",
     "pair",
     "peer_over",

@@ -11,7 +11,7 @@ import anyio
 
 from duologue import Adapter, ConnectFailed, PeerSettings, ServerSettings, hookimpl
 from duologue_adapters.credentials import credentials_of
-from duologue_adapters.engines.listener import SocketListener
+from duologue_adapters.engines import SocketListener
 from duologue_adapters.link_adapter import LinkAdapter
 from duologue_adapters.ports import Engine, Link, Listener
 from duologue_adapters.socket_file import PRIVATE, SocketFile, made_socket_file
@@ -49,7 +49,7 @@ class UnixListener(SocketListener):
         super().__init__(engine, file.socket, f"unix://{file.path}")
         self._file = file
 
-    async def _link(self, sock: socket.socket) -> Link:
+    async def link_over(self, sock: socket.socket) -> Link:
         return await _link(self._engine, sock, self.url)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Links over anyio byte streams: two tasks, one that reads and one that writes."""
+"""Links over streams of anyio: two tasks, one that reads and one that writes."""
 
 from __future__ import annotations
 

@@ -274,10 +274,8 @@ class StreamsJob:
 
 def _call_from_thread() -> Callable[[Callable[[], None]], object]:
     """How a worker thread has something called in the loop that runs now, without waiting for that: the loop may be ending."""
-    native: Any = anyio.lowlevel.current_token().native_token
-    call: Callable[[Callable[[], None]], object] = (
-        native.run_sync_soon if hasattr(native, "run_sync_soon") else native.call_soon_threadsafe
-    )
+    native: Any = anyio.lowlevel.current_token().native_token  # a `trio.lowlevel.TrioToken`
+    call: Callable[[Callable[[], None]], object] = native.run_sync_soon
     return call
 
 
