@@ -19,7 +19,7 @@ from duologue_contrib.testing import AdapterSuite, WireFormatSuite
 
 class TestFifo(AdapterSuite):
     wireformats = ("marked-json", "json")
-    connections = 200
+    connections = 50
 
     _folder: Path
     _numbers = itertools.count()
