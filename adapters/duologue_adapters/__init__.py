@@ -11,6 +11,7 @@ from duologue_adapters.memory import pair
 from duologue_adapters.opening import LayeredListener, LayerFactory, connecting, open_layers
 from duologue_adapters.over_stream import peer_over
 from duologue_adapters.ports import (
+    HEARTBEAT,
     CutShort,
     Engine,
     Job,
@@ -23,9 +24,10 @@ from duologue_adapters.ports import (
     Waiter,
 )
 from duologue_adapters.server import running_peer, running_server
-from duologue_adapters.urls import check_options, host_and_port, host_port_and_path, not_served
+from duologue_adapters.urls import check_options, heartbeat_of, host_and_port, host_port_and_path, not_served
 
 __all__ = [
+    "HEARTBEAT",
     "Credentials",
     "CutShort",
     "Engine",
@@ -45,6 +47,7 @@ __all__ = [
     "check_options",
     "connecting",
     "engine_here",
+    "heartbeat_of",
     "host_and_port",
     "host_port_and_path",
     "not_served",

@@ -12,7 +12,7 @@ from duologue_adapters.link_adapter import LinkAdapter
 from duologue_adapters.opening import LayeredListener, LayerFactory, open_layers
 from duologue_adapters.ports import Engine, Link, Listener
 from duologue_adapters.tls_contexts import CLIENT_OPTIONS, SERVER_OPTIONS, client_context, server_context
-from duologue_adapters.urls import host_and_port
+from duologue_adapters.urls import heartbeat_of, host_and_port
 
 
 class TlsAdapter(LinkAdapter):
@@ -20,6 +20,7 @@ class TlsAdapter(LinkAdapter):
 
     Options of `connect`: `ca`, `certificate`, `key`, `password`, `server_hostname`, or a ready `ssl_context`.
     Options of `serve`: `certificate`, `key`, `password`, `client_ca`, or a ready `ssl_context`.
+    Both: `heartbeat`, for the TCP below.
     """
 
     schemes = ("tls",)
@@ -29,12 +30,13 @@ class TlsAdapter(LinkAdapter):
     async def open_link(self, engine: Engine, url: str, settings: PeerSettings) -> Link:
         host, port = host_and_port(url)
         layer = client_layer(url, host, settings.options)
-        return await open_layers(engine, await engine.connect_tcp(host, port), layer)
+        link = await engine.connect_tcp(host, port, heartbeat_of(settings.options))
+        return await open_layers(engine, link, layer)
 
     async def listen(self, engine: Engine, url: str, settings: ServerSettings) -> Listener:
         host, port = host_and_port(url)
         layer = server_layer(url, settings.options)
-        below = await engine.listen_tcp(host, port)
+        below = await engine.listen_tcp(host, port, heartbeat_of(settings.options))
         return LayeredListener(engine, below, below.url.replace("tcp", "tls", 1), layer)
 
 

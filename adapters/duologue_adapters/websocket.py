@@ -11,9 +11,9 @@ from duologue import Adapter, ConnectFailed, PeerSettings, ServerSettings, hooki
 from duologue_adapters.layers.websocket import WebSocketClient, WebSocketServer
 from duologue_adapters.link_adapter import LinkAdapter
 from duologue_adapters.opening import LayeredListener, LayerFactory, open_layers
-from duologue_adapters.ports import Engine, Link, Listener
+from duologue_adapters.ports import HEARTBEAT, Engine, Link, Listener
 from duologue_adapters.static_files import StaticFiles
-from duologue_adapters.urls import host_port_and_path
+from duologue_adapters.urls import heartbeat_of, host_port_and_path
 
 _ORIGIN = re.compile(r"null|([a-z][a-z0-9+.-]*)://[^/?#@\s]+")
 _USUAL_PORTS = {"http": ":80", "https": ":443"}
@@ -22,11 +22,12 @@ _USUAL_PORTS = {"http": ":80", "https": ":443"}
 class WebSocketAdapter(LinkAdapter):
     """Binary WebSocket messages, as a stream of bytes. A server must be told by `origins` whose pages may connect.
 
-    Options of `serve`: `origins`, `static`.
+    Options of `serve`: `origins`, `static`. Both ends take `heartbeat`.
     """
 
     schemes: tuple[str, ...] = ("ws",)
-    serve_options: Collection[str] = ("origins", "static")
+    connect_options: Collection[str] = ("heartbeat",)
+    serve_options: Collection[str] = ("origins", "static", "heartbeat")
     usual_port = 80
     """Where the URL names none."""
     is_secure = False
@@ -41,12 +42,16 @@ class WebSocketAdapter(LinkAdapter):
 
     async def open_link(self, engine: Engine, url: str, settings: PeerSettings) -> Link:
         host, port, path = host_port_and_path(url, self.usual_port)
+        heartbeat = heartbeat_of(settings.options)
         layers = self.client_layers(url, host, settings.options)
 
         def layer() -> WebSocketClient:
-            return WebSocketClient(host, port, path or "/", secure=self.is_secure, limits=settings.limits)
+            return WebSocketClient(
+                host, port, path or "/", secure=self.is_secure, limits=settings.limits, heartbeat=heartbeat
+            )
 
-        return await open_layers(engine, await engine.connect_tcp(host, port), *layers, layer)
+        link = await engine.connect_tcp(host, port, _below(heartbeat))
+        return await open_layers(engine, link, *layers, layer)
 
     async def listen(self, engine: Engine, url: str, settings: ServerSettings) -> Listener:
         origins = _origins(settings.options)
@@ -54,6 +59,7 @@ class WebSocketAdapter(LinkAdapter):
         if "?" in path:
             raise ConnectFailed(url, "a server has a path and no query: write scheme://host:port/path")
         path = "" if path == "/" else path
+        heartbeat = heartbeat_of(settings.options)
         layers = self.server_layers(url, settings.options)
         files = _static_files(url, settings.options.get("static"))
 
@@ -63,11 +69,19 @@ class WebSocketAdapter(LinkAdapter):
                 path=path,
                 find_page=None if files is None else files.find,
                 limits=settings.limits,
+                heartbeat=heartbeat,
             )
 
-        below = await engine.listen_tcp(host, port)
+        below = await engine.listen_tcp(host, port, _below(heartbeat))
         where = f"{self.schemes[0]}{below.url.removeprefix('tcp')}{path}"
         return LayeredListener(engine, below, where, *layers, layer)
+
+
+def _below(heartbeat: float) -> float:
+    """The heartbeat of the TCP connection. It can't tell an end that is gone from one that does not read, as our pings do: so never a
+    short one, and none that ends what the pings still wait for.
+    """
+    return max(heartbeat, HEARTBEAT)
 
 
 def _origins(options: Mapping[str, Any]) -> Collection[str] | None:

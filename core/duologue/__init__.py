@@ -33,21 +33,45 @@ from duologue.errors import (
 from duologue.facade import connect, serve
 from duologue.messages import Message
 from duologue.namespace import Namespace
-from duologue.peer import DEFAULT, Peer, PeerEvent, PeerInfo, Server
-from duologue.plugins import hookimpl, installed_plugins, register_adapter, register_wireformat
+from duologue.peer import DEFAULT, Peer, PeerEvent, PeerInfo, Server, Timeout
+from duologue.plugins import (
+    find_wireformat,
+    hookimpl,
+    installed_plugins,
+    register_adapter,
+    register_wireformat,
+)
 from duologue.protocol.budget import CallBudget
-from duologue.protocol.events import ErrorReported, EventsMissed, PeerClosed, RequestFailed
+from duologue.protocol.events import (
+    ErrorReported,
+    EventsMissed,
+    PeerClosed,
+    RelayTargetLost,
+    RequestFailed,
+)
+from duologue.protocol.feed import Feed, FeedPolicy
 from duologue.protocol.limits import Limits
+from duologue.pubsub import PubSub, Subscription
 from duologue.registry import PluginInfo
+from duologue.relay import (
+    Balancer,
+    ConsistentHash,
+    LeastOutstanding,
+    RelayMap,
+    RelayRequest,
+    RoundRobin,
+)
 from duologue.remote import Remote
+from duologue.served import ServiceMaps
 from duologue.service_ids import service_id
-from duologue.services import ServiceMap, Services
+from duologue.services import MessageClass, ServiceMap, Services
 from duologue.wireformat import Codec, WireFormat
 
 __all__ = [
     "DEFAULT",
     "Adapter",
     "AnswerUnreadable",
+    "Balancer",
     "CallBudget",
     "CallError",
     "CallTimeout",
@@ -56,6 +80,7 @@ __all__ = [
     "ConnectFailed",
     "ConnectionClosed",
     "ConnectionLost",
+    "ConsistentHash",
     "Context",
     "DecodeError",
     "DuologueError",
@@ -65,10 +90,14 @@ __all__ = [
     "EventsMissed",
     "Executed",
     "FailureKind",
+    "Feed",
+    "FeedPolicy",
     "FrameTooLarge",
     "HandshakeTimeout",
+    "LeastOutstanding",
     "Limits",
     "Message",
+    "MessageClass",
     "Namespace",
     "NotSupportedByRemote",
     "Overloaded",
@@ -80,21 +109,30 @@ __all__ = [
     "PluginError",
     "PluginInfo",
     "ProtocolError",
+    "PubSub",
     "RegistrationError",
+    "RelayMap",
+    "RelayRequest",
+    "RelayTargetLost",
     "Remote",
     "RemoteError",
     "RequestFailed",
+    "RoundRobin",
     "SendTimeout",
     "Server",
     "ServerSettings",
     "ServiceIdError",
     "ServiceMap",
+    "ServiceMaps",
     "Services",
+    "Subscription",
+    "Timeout",
     "UnknownScheme",
     "UnknownWireFormat",
     "WireFormat",
     "__version__",
     "connect",
+    "find_wireformat",
     "hookimpl",
     "installed_plugins",
     "register_adapter",

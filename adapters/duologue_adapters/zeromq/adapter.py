@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from typing import Any
-
 from duologue import Adapter, PeerSettings, ServerSettings, hookimpl
 from duologue_adapters.link_adapter import LinkAdapter
 from duologue_adapters.ports import Engine, Link, Listener
+from duologue_adapters.urls import heartbeat_of
 from duologue_adapters.zeromq import dealer, router
 from duologue_adapters.zeromq.addresses import endpoint_of
 from duologue_adapters.zeromq.keys import (
@@ -18,7 +15,6 @@ from duologue_adapters.zeromq.keys import (
     client_keys,
     server_keys,
 )
-from duologue_adapters.zeromq.session import HEARTBEAT
 
 _NOBODY = (
     "Nobody answers there; or the server has keys and does not know this end's, or this end not the server's."
@@ -35,27 +31,20 @@ class ZeroMQAdapter(LinkAdapter):
 
     async def open_link(self, engine: Engine, url: str, settings: PeerSettings) -> Link:
         options = settings.options
-        keys, heartbeat = client_keys(options), _heartbeat(options)
+        keys, heartbeat = client_keys(options), heartbeat_of(options)
         endpoint = await endpoint_of(url, serves=False)
         check_safety(url, endpoint, keys, options)
         return await dealer.open_link(engine, url, endpoint, keys, heartbeat)
 
     async def listen(self, engine: Engine, url: str, settings: ServerSettings) -> Listener:
         options = settings.options
-        keys, heartbeat = server_keys(options), _heartbeat(options)
+        keys, heartbeat = server_keys(options), heartbeat_of(options)
         endpoint = await endpoint_of(url, serves=True)
         check_safety(url, endpoint, keys, options)
         return await router.listen(engine, url, endpoint, keys, heartbeat)
 
     def reason(self, exc: Exception) -> str:
         return _NOBODY if isinstance(exc, TimeoutError) else super().reason(exc)
-
-
-def _heartbeat(options: Mapping[str, Any]) -> float:
-    seconds = options.get("heartbeat", HEARTBEAT)
-    if not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
-        raise ValueError(f"heartbeat={seconds!r}: give seconds, more than 0")
-    return seconds
 
 
 @hookimpl
