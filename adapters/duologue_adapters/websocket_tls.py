@@ -17,7 +17,7 @@ class SecureWebSocketAdapter(WebSocketAdapter):
 
     schemes = ("wss",)
     connect_options = CLIENT_OPTIONS
-    serve_options = {*WebSocketAdapter.serve_options, *SERVER_OPTIONS}
+    serve_options = frozenset((*WebSocketAdapter.serve_options, *SERVER_OPTIONS))
     usual_port = 443
     is_secure = True
 
