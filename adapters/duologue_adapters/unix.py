@@ -43,7 +43,7 @@ class UnixAdapter(Adapter):
         check_options("unix", settings.options)
         path = _path_in(url)
         async with engine_here() as engine:
-            with connecting(url, settings.limits.handshake_timeout, _reason):
+            with connecting(url, settings.limits.handshake_timeout, _reason, _is_permanent):
                 link = await _link(engine, await _connected_socket(path), url)
             async with running_peer(engine, link, settings) as peer:
                 yield peer
@@ -111,7 +111,9 @@ def _path_in(url: str) -> str:
     # they have no permissions: any user of the machine can connect.
     path = url.partition("://")[2]
     if not os.path.isabs(path) or "\0" in path:
-        raise ConnectFailed(url, "write unix:///path, with the whole path of the socket's file")
+        raise ConnectFailed(
+            url, "write unix:///path, with the whole path of the socket's file", is_permanent=True
+        )
     return path
 
 
@@ -126,7 +128,7 @@ def _checked_mode(mode: Any) -> int:
 def _reason(exc: Exception) -> str:
     if not isinstance(exc, OSError):
         return str(exc)
-    if exc.errno is None and "too long" in str(exc):
+    if _is_too_long(exc):
         return f"{exc}: the system allows about 100 bytes, so choose a shorter one"
     match exc.errno:
         case errno.ENOENT:
@@ -137,6 +139,17 @@ def _reason(exc: Exception) -> str:
             return f"no permission for the file, or for a directory in its path ({exc})"
         case _:
             return str(exc)
+
+
+def _is_too_long(exc: Exception) -> bool:
+    return isinstance(exc, OSError) and exc.errno is None and "too long" in str(exc)
+
+
+def _is_permanent(exc: Exception) -> bool:
+    """This user may not connect, or nobody can. The file itself may appear, and be listened at."""
+    return _is_too_long(exc) or (
+        isinstance(exc, OSError) and exc.errno in (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG)
+    )
 
 
 @hookimpl

@@ -58,7 +58,9 @@ class WebSocketAdapter(Adapter):
         origins = _origins(settings.options)
         host, port, path = host_port_and_path(url, _PORTS[scheme])
         if "?" in path:
-            raise ConnectFailed(url, "a server has a path and no query: write scheme://host:port/path")
+            raise ConnectFailed(
+                url, "a server has a path and no query: write scheme://host:port/path", is_permanent=True
+            )
         path = "" if path == "/" else path
         layers = [tls.server_layer(url, _of_tls(settings.options))] if scheme == "wss" else []
         files = _static_files(url, settings.options.get("static"))

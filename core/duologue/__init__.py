@@ -33,13 +33,19 @@ from duologue.errors import (
 from duologue.facade import connect, serve
 from duologue.messages import Message
 from duologue.namespace import Namespace
-from duologue.peer import DEFAULT, Peer, PeerEvent, PeerInfo, Server
-from duologue.plugins import hookimpl, installed_plugins, register_adapter, register_wireformat
+from duologue.peer import DEFAULT, Peer, PeerEvent, PeerInfo, Server, Timeout
+from duologue.plugins import (
+    find_wireformat,
+    hookimpl,
+    installed_plugins,
+    register_adapter,
+    register_wireformat,
+)
 from duologue.protocol.budget import CallBudget
 from duologue.protocol.events import ErrorReported, EventsMissed, PeerClosed, RequestFailed
 from duologue.protocol.limits import Limits
 from duologue.registry import PluginInfo
-from duologue.remote import Remote
+from duologue.remote import Caller, Remote
 from duologue.service_ids import service_id
 from duologue.services import ServiceMap, Services
 from duologue.wireformat import Codec, WireFormat
@@ -51,6 +57,7 @@ __all__ = [
     "CallBudget",
     "CallError",
     "CallTimeout",
+    "Caller",
     "CloseReason",
     "Codec",
     "ConnectFailed",
@@ -90,11 +97,13 @@ __all__ = [
     "ServiceIdError",
     "ServiceMap",
     "Services",
+    "Timeout",
     "UnknownScheme",
     "UnknownWireFormat",
     "WireFormat",
     "__version__",
     "connect",
+    "find_wireformat",
     "hookimpl",
     "installed_plugins",
     "register_adapter",

@@ -55,7 +55,7 @@ class ZeroMQAdapter(Adapter):
             except TimeoutError as exc:
                 error = HandshakeTimeout(url, seconds)
                 error.add_note(
-                    "Nobody answers there; or the server has keys and does not know this end's, or this end not the server's."
+                    "Nobody answers there; or one end has keys and the other none, or the server not the key that is expected."
                 )
                 raise error from exc
             async with running_peer(engine, link, settings) as peer:

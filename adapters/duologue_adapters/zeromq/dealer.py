@@ -12,7 +12,7 @@ from duologue_adapters.zeromq.keys import Keys
 from duologue_adapters.zeromq.link import MessageLink
 from duologue_adapters.zeromq.messages import LinkError, parse
 from duologue_adapters.zeromq.session import Session
-from duologue_adapters.zeromq.sockets import Pump, Socket, new_socket
+from duologue_adapters.zeromq.sockets import Pump, Socket, monitor_of, new_socket
 
 
 async def open_link(engine: Engine, url: str, endpoint: str, keys: Keys | None, heartbeat: float) -> Link:
@@ -34,10 +34,12 @@ async def open_link(engine: Engine, url: str, endpoint: str, keys: Keys | None, 
     try:
         await dealer.opened()
         if link.lost is not None:
-            raise ConnectFailed(url, link.lost)
+            raise ConnectFailed(url, link.lost, is_permanent=dealer.is_refused)
     except BaseException:
         link.abort()
         raise
+    finally:
+        dealer.ask_no_more()
     return link
 
 
@@ -46,8 +48,11 @@ class _Dealer:
 
     def __init__(self, engine: Engine, socket: Socket, url: str, keys: Keys | None, heartbeat: float) -> None:
         self._engine = engine
+        self._socket = socket
         self._is_connected = False
         self._waiter: Waiter = engine.waiter()
+        self.is_refused = False
+        """The server does not authorize the key of this end."""
         self.dropped = 0
         """Messages of another incarnation, which is not this connection."""
         # The number is new each time, so that what was meant for one connection is never taken for another's (row 22).
@@ -60,7 +65,24 @@ class _Dealer:
             address=url,
             extra={} if keys is None else {"public_key": keys.server.decode()},
         )
+        self._monitor: Pump | None = None
+        if keys is not None:
+            # The library would try the same key again, without end and without a word, unless it is asked.
+            monitor = monitor_of(socket, zmq.EVENT_HANDSHAKE_FAILED_AUTH)
+            self._monitor = Pump(engine, monitor, received=self._refused, looked=lambda _: None)
         self._pump = Pump(engine, socket, received=self._received, looked=self._looked)
+
+    def ask_no_more(self) -> None:
+        """It is open, or will never be."""
+        if self._monitor is not None and not self._monitor.is_closed:
+            self._socket.disable_monitor()
+            self._monitor.close()
+
+    def _refused(self, _: list[zmq.Frame]) -> None:
+        self.is_refused = True
+        self.link.lose(
+            "the server does not authorize this end's key: add its public_key to authorized_keys there"
+        )
 
     async def opened(self) -> None:
         """Wait until the server has confirmed, or refused."""
@@ -70,6 +92,7 @@ class _Dealer:
         return self._pump.send((message,))
 
     def _ended(self, link: MessageLink) -> None:
+        self.ask_no_more()  # before the socket is closed
         self._pump.close()
         self._tell()
 

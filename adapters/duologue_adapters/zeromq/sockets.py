@@ -68,6 +68,13 @@ def new_socket(kind: int) -> Socket:
     return socket
 
 
+def monitor_of(socket: Socket, events: int) -> Socket:
+    """A socket with a message for each of these events of another. `disable_monitor` there before either is closed."""
+    monitor: Socket = socket.get_monitor_socket(events)
+    _sockets.add(monitor)
+    return monitor
+
+
 class Pump:
     """Runs one socket on an engine, and closes it.
 
