@@ -53,7 +53,7 @@ class Backoff:
         try:
             return min(self.longest, self.first * self.factor**attempts)
         except OverflowError:
-            return self.longest
+            return self.longest if self.first else 0.0
 
 
 class Attempts:

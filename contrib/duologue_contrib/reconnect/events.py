@@ -157,7 +157,9 @@ class Audience:
     def _log(self, event: ClientEvent) -> None:
         match event:
             case Disconnected(reason=reason, detail=detail):
-                logger.warning("%s: disconnected, %s: %s", self._name, reason.value, _printable(detail))
+                logger.warning(
+                    "%s: %s%s", self._name, reason.value, f" ({_printable(detail)})" if detail else ""
+                )
             case AttemptFailed(attempt=attempt, error=error, next_in=next_in):
                 wait = "giving up" if next_in is None else f"trying again in {next_in:.3g} s"
                 logger.info(
@@ -171,4 +173,4 @@ class Audience:
 
 def _printable(text: str) -> str:
     """The other end may have had a say in it: one line, and nothing that a terminal would obey (docs/faults.md, row 81)."""
-    return "".join(char if char.isprintable() else "?" for char in text[:1000]) or "no more is known"
+    return "".join(char if char.isprintable() else "?" for char in text[:1000])
