@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from duologue.errors import AnswerUnreadable, CallError, DecodeError, RegistrationError
@@ -21,17 +22,17 @@ class Caller(Protocol):
     wireformat: WireFormat
 
     @property
+    @abstractmethod
     def info(self) -> PeerInfo:
         """As `Peer.info`."""
-        ...
 
+    @abstractmethod
     async def call_raw(self, sid: int, payload: bytes, *, timeout: Timeout = DEFAULT) -> bytes:
         """As `Peer.call_raw`."""
-        ...
 
+    @abstractmethod
     async def send_raw(self, sid: int, payload: bytes, *, timeout: Timeout = DEFAULT) -> None:
         """As `Peer.send_raw`."""
-        ...
 
 
 class Remote:

@@ -16,7 +16,7 @@ from typing import Any
 from duologue_adapters.engines.endings import end_in
 from duologue_adapters.engines.listener import SocketListener, listening_socket, url_of
 from duologue_adapters.engines.pipes import PipeLink
-from duologue_adapters.engines.sockets import SocketLink
+from duologue_adapters.engines.sockets import SocketLink, connected_to_itself, is_to_itself
 from duologue_adapters.engines.threads import Threads
 from duologue_adapters.ports import Engine, Job, Link, Listener, Timer
 
@@ -102,7 +102,10 @@ class CallbacksEngine(Engine, AbstractAsyncContextManager[Engine]):
             raise cancelled
 
     async def connect_tcp(self, host: str, port: int) -> Link:
-        _, link = await self._loop.create_connection(SocketLink, host, port)
+        transport, link = await self._loop.create_connection(SocketLink, host, port)
+        if is_to_itself(transport.get_extra_info("socket")):
+            transport.abort()
+            raise connected_to_itself()
         return link
 
     async def listen_tcp(self, host: str, port: int) -> Listener:

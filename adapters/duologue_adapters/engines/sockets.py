@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import weakref
 from contextlib import suppress
@@ -27,6 +28,25 @@ def _receive_buffer() -> memoryview:
     if buffer is None:
         buffer = _buffers[loop] = memoryview(bytearray(BUFFER_SIZE))
     return buffer
+
+
+def is_to_itself(sock: socket.socket) -> bool:
+    """Whether a TCP connection is its own other end.
+
+    Where nobody listens on a port of this machine, the system may choose that very port for the near end, and connect the
+    two: rarely, but who tries again and again gets there, and then whoever should listen there can't.
+    """
+    try:
+        return bool(sock.getsockname() == sock.getpeername())
+    except OSError:
+        return False  # it is gone again, as will be told
+
+
+def connected_to_itself() -> OSError:
+    """What such a connection is turned into."""
+    return ConnectionRefusedError(
+        errno.ECONNREFUSED, "nobody listens there: the connection was one to itself"
+    )
 
 
 class SocketLink(asyncio.BufferedProtocol, Link):

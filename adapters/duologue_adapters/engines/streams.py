@@ -19,7 +19,7 @@ import anyio.lowlevel
 from duologue_adapters.engines.endings import end_in, end_of_process_in
 from duologue_adapters.engines.listener import SocketListener, listening_socket, url_of
 from duologue_adapters.engines.pipes import PipeStream
-from duologue_adapters.engines.sockets import name_of, tune
+from duologue_adapters.engines.sockets import connected_to_itself, is_to_itself, name_of, tune
 from duologue_adapters.engines.streamlink import StreamLink
 from duologue_adapters.engines.threads import Threads
 from duologue_adapters.ports import Engine, Job, Link, Listener, Timer
@@ -166,7 +166,11 @@ class StreamsEngine(Engine, AbstractAsyncContextManager[Engine]):
                 self._finishing.discard(scope)
 
     async def connect_tcp(self, host: str, port: int) -> Link:
-        return self._over_socket(await anyio.connect_tcp(host, port))
+        stream = await anyio.connect_tcp(host, port)
+        if is_to_itself(stream.extra(anyio.abc.SocketAttribute.raw_socket)):
+            await anyio.aclose_forcefully(stream)
+            raise connected_to_itself()
+        return self._over_socket(stream)
 
     async def listen_tcp(self, host: str, port: int) -> Listener:
         infos = await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)

@@ -31,14 +31,14 @@ class Stage:
         self.tools = Tools()
         self.server: Server | None = None
         self._group = group
-        self._options = options
+        self.options = options
 
     async def start(self) -> None:
         await self._group.start(self._serve)
 
     async def _serve(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
         # In a task of its own, since it is started and stopped anywhere.
-        async with serve(self.url, self.tools.services, wireformat="json", **self._options) as self.server:
+        async with serve(self.url, self.tools.services, wireformat="json", **self.options) as self.server:
             self.url = self.server.url
             task_status.started()
             await self.server.wait_closed()
