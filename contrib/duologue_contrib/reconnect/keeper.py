@@ -75,7 +75,8 @@ class Keeper:
         self._attempts = attempts
         self._audience = audience
         self._gate = gate
-        self._scope = anyio.CancelScope()
+        # Shielded: a cancellation is for those who call first. Cut under them, they would get an error in its place.
+        self._scope = anyio.CancelScope(shield=True)
         self._holding: anyio.CancelScope | None = None
         """Around the time in which a connection is up. Cancelled, the connection is left in good order."""
         self._was_connected = False
@@ -122,6 +123,11 @@ class Keeper:
         self.begin_close("")
         if self._holding is not None:
             self._holding.cancel()
+
+    def cut(self) -> None:
+        """End it here and now, and cut the connection."""
+        self.begin_close("")
+        self._scope.cancel()
 
     # -- the task ----------------------------------------------------------------------------------------
 

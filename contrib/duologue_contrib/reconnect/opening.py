@@ -96,14 +96,15 @@ async def _beside(keeper: Keeper) -> AsyncGenerator[None, None]:
             try:
                 yield
             except cancelled:
+                keeper.cut()
                 raise
             except BaseException as exc:
                 failure = exc
-                group.cancel_scope.cancel()
-                group.cancel_scope.shield = (
-                    True  # a cancellation that comes meanwhile does not take its place
-                )
-            keeper.stop()
+                # A cancellation that comes meanwhile does not take its place.
+                group.cancel_scope.shield = True
+                keeper.cut()
+            else:
+                keeper.stop()
     except BaseExceptionGroup as exc:
         if len(exc.exceptions) == 1:
             raise exc.exceptions[0] from None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 import anyio
 import pytest
-from tests.adapters.common import Add, Say, Tools, first_peer, raw_server, tools, until
+from tests.adapters.common import Add, Say, Tools, collect, first_peer, raw_server, tools, turn, until
 from tests.contrib.reconnect.stage import (
     FastTime,
     HandTime,
@@ -56,7 +57,7 @@ async def test_the_first_connection_fails_fast() -> None:
 async def test_the_first_connection_may_be_waited_for() -> None:
     """`first="wait"`: entering goes on when there is a server."""
     seen, time, url = Seen(), HandTime(), new_url()
-    entered = anyio.Event()
+    entered, answered = anyio.Event(), anyio.Event()
 
     async def enter() -> None:
         async with reconnecting(
@@ -64,6 +65,7 @@ async def test_the_first_connection_may_be_waited_for() -> None:
         ) as client:
             entered.set()
             assert await client.remote(tools).call(Add(a=1, b=2)) == 3
+            answered.set()
 
     async with anyio.create_task_group() as group:
         group.start_soon(enter)
@@ -73,8 +75,7 @@ async def test_the_first_connection_may_be_waited_for() -> None:
         assert not entered.is_set()
         async with serve(url, Tools().services, wireformat="json"):
             await time.pass_by()
-            await entered.wait()
-            await until(lambda: "Connected" in seen.names)
+            await answered.wait()
     assert seen.names == ["Connecting", "AttemptFailed"] * 3 + ["Connecting", "Connected"]
 
 
@@ -178,7 +179,9 @@ async def test_it_connects_again_and_tells() -> None:
             other = await connected_again(client, one)
             assert await client.remote(tools).call(Add(a=1, b=2)) == 3
             lost, again, failed, third, connected = [await anext(events) for _ in range(5)]
-        assert lost == Disconnected(CloseReason.CLOSED_BY_REMOTE, "", 3.0)
+        assert isinstance(lost, Disconnected)
+        assert lost.reason in (CloseReason.CLOSED_BY_REMOTE, CloseReason.TRANSPORT_FAILED)
+        assert lost.next_in == 3.0
         assert (again, third) == (Connecting(2), Connecting(3))
         assert isinstance(failed, AttemptFailed)
         assert isinstance(failed.error, ConnectFailed)
@@ -438,3 +441,48 @@ async def test_types_that_the_wire_format_can_not_carry() -> None:
     async with reconnecting(new_url(), wireformat="json", first="later", clock=HandTime().clock) as client:
         with pytest.raises(RegistrationError):
             client.remote(Namespace("odd", [Odd]))
+
+
+async def test_cancelled_at_any_moment() -> None:
+    """Cancelled after any number of steps, in the middle of connecting, of the hook, of a call or of leaving: the server is
+    rid of its peer each time, and can serve the next.
+    """
+
+    async def log_in(peer: Peer) -> None:
+        await peer.remote(tools).call(Add(a=0, b=0))
+
+    async with stage() as there:
+        done, steps = anyio.Event(), 0
+        while not done.is_set():
+            done, steps = anyio.Event(), steps + 1
+            async with anyio.create_task_group() as group:
+
+                async def use(done: anyio.Event = done) -> None:
+                    async with reconnecting(there.url, wireformat="json", on_connect=log_in) as client:
+                        assert await client.remote(tools).call(Add(a=1, b=2)) == 3
+                    done.set()
+
+                group.start_soon(use)
+                await turn(steps)
+                group.cancel_scope.cancel()
+            await until(lambda: not there.peers)
+    assert steps > 10, "it was cancelled in the middle of all that"
+
+
+async def test_nothing_is_left_of_former_connections() -> None:
+    """A hundred connections later there is one peer, and one task that keeps it."""
+    former: weakref.WeakSet[Peer] = weakref.WeakSet()
+    async with stage() as there:
+        async with reconnecting(
+            there.url, wireformat="json", on_connect=former.add, clock=FastTime().clock
+        ) as client:
+            for _ in range(100):
+                peer = await client.wait_connected()
+                await peer.close()
+                await connected_again(client, peer)
+            del peer
+            await until(lambda: len(there.peers) == 1)
+            collect()
+            assert list(former) == [client.peer]
+    collect()
+    assert not former
