@@ -21,15 +21,21 @@ async def open_link(engine: Engine, url: str, endpoint: str, keys: Keys | None, 
         socket = new_socket(zmq.DEALER)
     except zmq.ZMQError as exc:
         raise ConnectFailed(url, str(exc)) from exc
+    monitor: Socket | None = None
     try:
         if keys is not None:
             keys.set_on(socket)
+            # The library would try the same key again, without end and without a word, unless it is asked: before it begins.
+            monitor = monitor_of(socket, zmq.EVENT_HANDSHAKE_FAILED_AUTH)
         socket.setsockopt(zmq.IPV6, "[" in endpoint)
         socket.connect(endpoint)
     except zmq.ZMQError as exc:
+        if monitor is not None:
+            socket.disable_monitor()
+            monitor.close()
         socket.close()
         raise ConnectFailed(url, str(exc)) from exc
-    dealer = _Dealer(engine, socket, url, keys, heartbeat)
+    dealer = _Dealer(engine, socket, monitor, url, keys, heartbeat)
     link = dealer.link
     try:
         await dealer.opened()
@@ -46,7 +52,15 @@ async def open_link(engine: Engine, url: str, endpoint: str, keys: Keys | None, 
 class _Dealer:
     """Moves messages between the socket and its link."""
 
-    def __init__(self, engine: Engine, socket: Socket, url: str, keys: Keys | None, heartbeat: float) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        socket: Socket,
+        monitor: Socket | None,
+        url: str,
+        keys: Keys | None,
+        heartbeat: float,
+    ) -> None:
         self._engine = engine
         self._socket = socket
         self._is_connected = False
@@ -66,9 +80,7 @@ class _Dealer:
             extra={} if keys is None else {"public_key": keys.server.decode()},
         )
         self._monitor: Pump | None = None
-        if keys is not None:
-            # The library would try the same key again, without end and without a word, unless it is asked.
-            monitor = monitor_of(socket, zmq.EVENT_HANDSHAKE_FAILED_AUTH)
+        if monitor is not None:
             self._monitor = Pump(engine, monitor, received=self._refused, looked=lambda _: None)
         self._pump = Pump(engine, socket, received=self._received, looked=self._looked)
 

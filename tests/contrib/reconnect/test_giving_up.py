@@ -179,7 +179,7 @@ async def test_a_key_that_is_not_authorized(caplog: pytest.LogCaptureFixture) ->
     ) as server:
         keys = {"server_key": there, "public_key": here, "secret_key": own}
         error = await gave_up(server.url, seen, caplog, **keys)
-    assert seen.attempts == 1
+    assert seen.names == ["Connecting", "AttemptFailed", "GaveUp"], seen.events
     assert "does not authorize this end's key" in str(error)
 
 
