@@ -28,8 +28,8 @@ def test_the_example_runs(command: list[str]) -> None:
     )
     assert done.returncode == 0, done.stderr
     lines = [line for line in done.stdout.splitlines() if line != "no connection: ConnectFailed"]
-    lost, told = "a call was lost, executed: unknown", "disconnected: closed by remote"
     assert lines[:3] == ["the server is up", "connected", "balance: 5"]
-    assert set(lines[3:5]) == {lost, told}
-    assert lines[5:] == ["the server is up", "connected", "balance at the new server: 0"]
-    assert [line for line in done.stderr.splitlines() if "closed by remote" not in line] == []
+    assert "a call was lost, executed: unknown" in lines
+    assert any(line.startswith("disconnected: ") for line in lines)
+    assert lines[-2:] == ["connected", "balance at the new server: 0"]
+    assert [line for line in done.stderr.splitlines() if not line.startswith("unix://")] == []
