@@ -143,3 +143,19 @@ async def test_nothing_is_left_of_former_connections() -> None:
             assert len(set(former) - {client.peer}) <= 1, "an event loop may still have the last one"
     collect()
     assert not former
+
+
+async def test_a_mistake_in_what_decides() -> None:
+    """`gives_up` itself raises: the block is cancelled, its calls end, and the error comes out as it is."""
+
+    def decide(error: Exception) -> bool:
+        raise LookupError("no decision")
+
+    with pytest.raises(LookupError, match="no decision"):
+        async with reconnecting(
+            new_url(), wireformat="json", first="later", clock=HandTime().clock, gives_up=decide
+        ) as client:
+            await client.remote(tools).call(Add(a=1, b=2), timeout=None)
+            raise AssertionError
+    with pytest.raises(ConnectionClosed):
+        await client.remote(tools).call(Add(a=1, b=2))
