@@ -42,18 +42,36 @@ from duologue.plugins import (
     register_wireformat,
 )
 from duologue.protocol.budget import CallBudget
-from duologue.protocol.events import ErrorReported, EventsMissed, PeerClosed, RequestFailed
+from duologue.protocol.events import (
+    ErrorReported,
+    EventsMissed,
+    PeerClosed,
+    RelayTargetLost,
+    RequestFailed,
+)
+from duologue.protocol.feed import Feed, FeedPolicy
 from duologue.protocol.limits import Limits
+from duologue.pubsub import PubSub, Subscription
 from duologue.registry import PluginInfo
+from duologue.relay import (
+    Balancer,
+    ConsistentHash,
+    LeastOutstanding,
+    RelayMap,
+    RelayRequest,
+    RoundRobin,
+)
 from duologue.remote import Caller, Remote
+from duologue.served import ServiceMaps
 from duologue.service_ids import service_id
-from duologue.services import ServiceMap, Services
+from duologue.services import MessageClass, ServiceMap, Services
 from duologue.wireformat import Codec, WireFormat
 
 __all__ = [
     "DEFAULT",
     "Adapter",
     "AnswerUnreadable",
+    "Balancer",
     "CallBudget",
     "CallError",
     "CallTimeout",
@@ -63,6 +81,7 @@ __all__ = [
     "ConnectFailed",
     "ConnectionClosed",
     "ConnectionLost",
+    "ConsistentHash",
     "Context",
     "DecodeError",
     "DuologueError",
@@ -72,10 +91,14 @@ __all__ = [
     "EventsMissed",
     "Executed",
     "FailureKind",
+    "Feed",
+    "FeedPolicy",
     "FrameTooLarge",
     "HandshakeTimeout",
+    "LeastOutstanding",
     "Limits",
     "Message",
+    "MessageClass",
     "Namespace",
     "NotSupportedByRemote",
     "Overloaded",
@@ -87,16 +110,23 @@ __all__ = [
     "PluginError",
     "PluginInfo",
     "ProtocolError",
+    "PubSub",
     "RegistrationError",
+    "RelayMap",
+    "RelayRequest",
+    "RelayTargetLost",
     "Remote",
     "RemoteError",
     "RequestFailed",
+    "RoundRobin",
     "SendTimeout",
     "Server",
     "ServerSettings",
     "ServiceIdError",
     "ServiceMap",
+    "ServiceMaps",
     "Services",
+    "Subscription",
     "Timeout",
     "UnknownScheme",
     "UnknownWireFormat",

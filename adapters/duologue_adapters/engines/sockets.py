@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import errno
-import socket
 import weakref
-from contextlib import suppress
 from typing import Any, cast
 
 from duologue_adapters.ports import Link, Receiver
@@ -28,25 +25,6 @@ def _receive_buffer() -> memoryview:
     if buffer is None:
         buffer = _buffers[loop] = memoryview(bytearray(BUFFER_SIZE))
     return buffer
-
-
-def is_to_itself(sock: socket.socket) -> bool:
-    """Whether a TCP connection is its own other end.
-
-    Where nobody listens on a port of this machine, the system may choose that very port for the near end, and connect the
-    two: rarely, but who tries again and again gets there, and then whoever should listen there can't.
-    """
-    try:
-        return bool(sock.getsockname() == sock.getpeername())
-    except OSError:
-        return False  # it is gone again, as will be told
-
-
-def connected_to_itself() -> OSError:
-    """What such a connection is turned into."""
-    return ConnectionRefusedError(
-        errno.ECONNREFUSED, "nobody listens there: the connection was one to itself"
-    )
 
 
 class SocketLink(asyncio.BufferedProtocol, Link):
@@ -157,8 +135,6 @@ class SocketLink(asyncio.BufferedProtocol, Link):
         transport.set_write_buffer_limits(0)
         transport.pause_reading()  # until someone is there to be called back
         self.address = name_of(transport.get_extra_info("peername"))
-        if (sock := transport.get_extra_info("socket")) is not None:
-            tune(sock)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._buffer
@@ -194,23 +170,6 @@ class SocketLink(asyncio.BufferedProtocol, Link):
         self._lost = "" if exc is None else f"{type(exc).__name__}: {exc}"
         if self._receiver is not None:
             self._receiver.connection_lost(self._lost)
-
-
-def tune(sock: socket.socket) -> None:
-    """No delay for small frames; a silent partition ends the connection after 40 s, whether or not we write."""
-    if sock.family not in (socket.AF_INET, socket.AF_INET6):
-        return
-    with suppress(OSError):  # some systems refuse it for a connection that is lost already
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for option, value in (
-            ("TCP_KEEPIDLE", 20),
-            ("TCP_KEEPINTVL", 5),
-            ("TCP_KEEPCNT", 4),
-            ("TCP_USER_TIMEOUT", 40_000),
-        ):
-            if hasattr(socket, option):  # not everywhere
-                sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
 
 
 def name_of(peername: tuple[Any, ...] | str | bytes | None) -> str:

@@ -40,7 +40,8 @@ async def open_link(engine: Engine, url: str, endpoint: str, keys: Keys | None, 
     try:
         await dealer.opened()
         if link.lost is not None:
-            raise ConnectFailed(url, link.lost, is_permanent=dealer.is_refused)
+            error = ConnectionError(link.lost)
+            raise ConnectFailed(url, link.lost, is_permanent=dealer.is_refused) from error
     except BaseException:
         link.abort()
         raise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from random import SystemRandom
 from typing import Any
@@ -24,7 +24,7 @@ _random = SystemRandom().random
 
 def reconnecting(
     url: str,
-    services: ServiceMap | Callable[[Peer], ServiceMap | None] | None = None,
+    services: ServiceMap | Sequence[ServiceMap] | Callable[[Peer], ServiceMap | None] | None = None,
     *,
     wireformat: str | WireFormat,
     on_connect: Hook | None = None,
