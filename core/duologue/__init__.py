@@ -61,7 +61,7 @@ from duologue.relay import (
     RelayRequest,
     RoundRobin,
 )
-from duologue.remote import Remote
+from duologue.remote import Caller, Remote
 from duologue.served import ServiceMaps
 from duologue.service_ids import service_id
 from duologue.services import MessageClass, ServiceMap, Services
@@ -75,6 +75,7 @@ __all__ = [
     "CallBudget",
     "CallError",
     "CallTimeout",
+    "Caller",
     "CloseReason",
     "Codec",
     "ConnectFailed",
