@@ -2,6 +2,7 @@
 
 from duologue._version import __version__
 from duologue.adapter import Adapter, PeerSettings, ServerSettings
+from duologue.cases import ByteList, Case
 from duologue.context import Context
 from duologue.errors import (
     AnswerUnreadable,
@@ -48,9 +49,11 @@ __all__ = [
     "DEFAULT",
     "Adapter",
     "AnswerUnreadable",
+    "ByteList",
     "CallBudget",
     "CallError",
     "CallTimeout",
+    "Case",
     "CloseReason",
     "Codec",
     "ConnectFailed",

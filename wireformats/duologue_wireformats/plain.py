@@ -12,6 +12,11 @@ def is_list(value: object) -> TypeGuard[list[Any]]:
     return isinstance(value, list)
 
 
+def is_sequence(value: object) -> TypeGuard[list[Any] | tuple[Any, ...]]:
+    """Whether it is an array that has not been written yet: msgspec leaves tuples as they are."""
+    return isinstance(value, list | tuple)
+
+
 def is_dict(value: object) -> TypeGuard[dict[Any, Any]]:
     """Whether it is a map."""
     return isinstance(value, dict)

@@ -19,10 +19,11 @@ from duologue.errors import DecodeError, EncodeError, RegistrationError
 from duologue.messages import Shape, shape_of
 from duologue.protocol.limits import Limits
 from duologue.wireformat import Codec, WireFormat
-from duologue_wireformats.bytestrings import with_byte_strings
 from duologue_wireformats.faults import decode_fault
+from duologue_wireformats.forms_read import form_reader
+from duologue_wireformats.forms_write import any_form, form_writer
 from duologue_wireformats.schema import Schema, message_class, read_schema
-from duologue_wireformats.values import ValueChecks
+from duologue_wireformats.values import CaseMet, FormChecks, ValueChecks
 
 T = TypeVar("T")
 
@@ -73,13 +74,14 @@ class TypedWireFormat(WireFormat):
         return self._plain.decode(payload)
 
     def _checks(self, schema: Schema) -> ValueChecks:
-        return ValueChecks(
+        checks = ValueChecks(
             name=self.name,
             nesting=self.nesting,
             lowest=self.lowest_integer,
             integer_keys=schema.has_integer_keys,
             finite=not self.has_nan,
         )
+        return FormChecks(checks, byte_lists=schema.has_byte_lists) if schema.has_forms else checks
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(nesting={self.nesting}, items={self.items})"
@@ -162,8 +164,21 @@ class PlainCodec(Codec[T]):
             if self._is_open:
                 self._checks.check(value)
             return self._write(self._to_plain(value))
+        except CaseMet:
+            pass
         except Exception as exc:
             error = self._checks.fault(value, exc)
+            raise error from error.__cause__
+        return self._encode_with_cases(value)
+
+    def _encode_with_cases(self, value: T) -> bytes:
+        """Write a value that has cases of tagged unions where anything may be."""
+        checks = FormChecks(self._checks)
+        try:
+            checks.check(value)
+            return self._write(any_form(_with_native_bytes(value)))
+        except Exception as exc:
+            error = checks.fault(value, exc)
             raise error from error.__cause__
 
     def decode(self, payload: bytes) -> T:
@@ -221,35 +236,49 @@ class DirectCodec(Codec[T]):
         raise error from error.__cause__
 
 
+_to_builtins = msgspec.to_builtins
+
+
+def _with_native_bytes(value: Any) -> Any:
+    return _to_builtins(value, builtin_types=(bytes, bytearray))
+
+
 def plain_writer(schema: Schema, *, binary: bool) -> Callable[[Any], Any]:
     """From objects to plain data."""
-    to_builtins = msgspec.to_builtins
-    if not binary or not (schema.has_bytes or schema.is_open):
-        return to_builtins  # saying that there is nothing special costs as much as the conversion
-
-    def with_bytes(value: Any) -> Any:
-        return to_builtins(value, builtin_types=(bytes, bytearray))
-
-    return with_bytes
+    if schema.has_forms:
+        form = form_writer(schema.tree)
+        return lambda value: form(_with_native_bytes(value))
+    if binary and (schema.has_bytes or schema.is_open):
+        return _with_native_bytes
+    return _to_builtins  # saying that there is nothing special costs as much as the conversion
 
 
 def plain_reader(schema: Schema, *, binary: bool, text_keys: bool) -> Callable[[Any], Any]:
     """From plain data to objects."""
     convert, type_ = msgspec.convert, schema.type_
-    if not schema.has_bytes and not text_keys:
+    if not schema.has_bytes and not schema.has_forms and not text_keys:
         return lambda plain: convert(plain, type_)
 
     # Without this msgspec would take a text for base64.
     native = (bytes, bytearray) if binary else ()
+    form = form_reader(schema.tree)
 
-    def with_bytes(plain: Any) -> Any:
+    def specially(plain: Any) -> Any:
+        return convert(plain, type_, builtin_types=native, str_keys=text_keys)
+
+    def at_second_try(plain: Any) -> Any:
+        # Nobody but who has sent arrays for bytes pays for looking for them.
         try:
-            return convert(plain, type_, builtin_types=native, str_keys=text_keys)
+            return specially(plain)
         except msgspec.ValidationError:
-            again = with_byte_strings(plain, schema.tree)
-            return convert(again, type_, builtin_types=native, str_keys=text_keys)
+            if form is None:
+                raise
+        return specially(form(plain))
 
-    return with_bytes
+    def in_its_form(plain: Any) -> Any:
+        return specially(plain if form is None else form(plain))
+
+    return in_its_form if schema.has_forms else at_second_try
 
 
 def _shape(kind: Any) -> Shape:
