@@ -138,11 +138,10 @@ class _Reader:
         if isinstance(node, mi.AnyType):
             return  # texts and byte strings, as in every map that is not declared
         _check_hashable(node, path, "the keys of a dict")
-        for each in node.types if isinstance(node, mi.UnionType) else (node,):
-            if is_list_of_bytes(each):
-                raise RegistrationError(
-                    f"{path} has keys that are a ByteList, and arrays can't be keys: use bytes"
-                )
+        if is_list_of_bytes(node):
+            raise RegistrationError(
+                f"{path} has keys that are a ByteList, and arrays can't be keys: use bytes"
+            )
         if any(_is_integer(each) for each in _parts(node)):
             self._schema.has_integer_keys = True
             if any(_is_other(each) for each in _parts(node)):
@@ -204,8 +203,8 @@ def _check_union(nodes: Sequence[mi.Type], path: str) -> None:
     for each in others if cases else ():
         if not isinstance(each, _BESIDE_CASES) and not is_array(each):
             raise RegistrationError(
-                f"{path} has a {_kind(each)} beside cases, which are texts and maps: only None, numbers and arrays can be "
-                "told from them; make it a case of its own, `class Mine(Case, newtype=True)`"
+                f"{path} has cases beside {_kind(each)}: they are texts and maps, so only None, numbers and arrays can be told "
+                "from them; make it a case of its own, `class Mine(Case, newtype=True)`"
             )
     if any(map(is_list_of_bytes, nodes)) and any(map(is_array, nodes)):
         raise RegistrationError(

@@ -20,6 +20,7 @@ from duologue.errors import EncodeError
 from duologue.messages import Shape
 from duologue_wireformats.plain import is_collection, is_dict
 
+_UNSET = msgspec.UNSET
 _HARMLESS = (NoneType, bool, bytes, bytearray)
 
 
@@ -132,7 +133,7 @@ class ValueChecks:
         name = ""
         try:
             for name in names:
-                if (part := getattr(value, name, msgspec.UNSET)) is not msgspec.UNSET:
+                if (part := getattr(value, name, _UNSET)) is not _UNSET:
                     self._check(part, room)
         except _Flaw as flaw:
             flaw.steps.append(f".{name}")
