@@ -101,7 +101,7 @@ def a_handler_is_checked() -> None:
 def a_case_is_checked_like_a_dataclass() -> None:
     Circle(radius="wide")  # E: "radius" "float"
     Circle()  # E: "radius"
-    Circle(1.0, 2.0)  # E: arguments
+    Circle(1.0, 2.0)  # E: argument
     Circle(1.0).radius = 2.0  # E: "radius"
 
 
