@@ -145,10 +145,11 @@ def _data(case: type[Case]) -> Callable[[Any], dict[Any, Any]]:
 def _bytes(plain: Any) -> Any:
     if not is_list(plain):
         return plain
+    try:
+        made = bytes(plain)
+    except (TypeError, ValueError, OverflowError):
+        made = None
     # `True` is an integer to Python, and to nobody else.
-    if set(map(type, plain)) <= {int}:
-        try:
-            return bytes(plain)
-        except (ValueError, OverflowError):
-            pass
-    raise Misfit("Expected bytes, or an array of integers from 0 to 255")
+    if made is None or bool in map(type, plain):
+        raise Misfit("Expected bytes, or an array of integers from 0 to 255")
+    return made
