@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from types import NoneType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_origin
 
 import msgspec
 
@@ -255,16 +255,13 @@ def plain_writer(schema: Schema, *, binary: bool) -> Callable[[Any], Any]:
 
 def plain_reader(schema: Schema, *, binary: bool, text_keys: bool) -> Callable[[Any], Any]:
     """From plain data to objects."""
-    convert, type_ = msgspec.convert, schema.type_
     if not schema.has_bytes and not schema.has_forms and not text_keys:
-        return lambda plain: convert(plain, type_)
+        return _converter(schema.type_)
 
     # Without this msgspec would take a text for base64.
     native = (bytes, bytearray) if binary else ()
+    specially = _converter(schema.type_, builtin_types=native, str_keys=text_keys)
     form = form_reader(schema.tree)
-
-    def specially(plain: Any) -> Any:
-        return convert(plain, type_, builtin_types=native, str_keys=text_keys)
 
     def at_second_try(plain: Any) -> Any:
         # Nobody but who has sent arrays for bytes pays for looking for them.
@@ -279,6 +276,25 @@ def plain_reader(schema: Schema, *, binary: bool, text_keys: bool) -> Callable[[
         return specially(plain if form is None else form(plain))
 
     return in_its_form if schema.has_forms else at_second_try
+
+
+def _converter(type_: Any, **options: Any) -> Callable[[Any], Any]:
+    """`msgspec.convert` to a type. Of one that is no class msgspec works out each time what it means, so it goes into one."""
+    convert = msgspec.convert
+    if isinstance(type_, type) and get_origin(type_) is None:
+        if options:
+            return lambda plain: convert(plain, type_, **options)
+        return lambda plain: convert(plain, type_)
+    holder: Any = msgspec.defstruct("Payload", [("value", type_)], array_like=True)
+
+    def convert_within(plain: Any) -> Any:
+        try:
+            return convert((plain,), holder, **options).value
+        except msgspec.ValidationError as exc:
+            text = str(exc).replace("`$[0]", "`$").removesuffix(" - at `$`")
+            raise msgspec.ValidationError(text) from exc.__cause__
+
+    return convert_within
 
 
 def _shape(kind: Any) -> Shape:
