@@ -5,6 +5,7 @@
 #   make test PYTHON=python3.13      in .venv-3.13, with that interpreter (a name or a path)
 #   make test ARGS="-k parking"      some tests only, and no look at their coverage
 #   make bench ARGS="--help"         whatever the benchmarks take
+#   make demo ARGS="--trio --plain"  on trio, and in plain lines on a terminal, too
 
 PYTHON ?= python3
 ARGS ?=
@@ -29,14 +30,14 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 .PHONY: help demo test bench lint docs clean
 
 help:
-	@echo "make demo     two processes that call each other, to look at"
+	@echo "make demo     what the library does, over every transport, to look at"
 	@echo "make test     all tests, and branch coverage of core, which must be whole"
 	@echo "make bench    the benchmarks"
 	@echo "make lint     ruff, mypy, pyright"
 	@echo "make docs     are the generated parts of docs/ up to date?"
 	@echo "make clean    remove the environments and what the tools left behind"
 	@echo
-	@echo "PYTHON=python3.13 chooses an interpreter, ARGS=\"...\" goes to pytest or to the benchmarks."
+	@echo "PYTHON=python3.13 chooses an interpreter, ARGS=\"...\" goes to pytest, to the benchmarks or to the demo."
 
 demo: $(MADE)-all
 	$(BIN)/duologue demo $(ARGS)

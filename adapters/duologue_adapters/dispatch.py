@@ -12,13 +12,18 @@ from duologue.protocol.routes import Mode, RequestFault, Route
 from duologue_adapters.context import RequestContext, current_request
 from duologue_adapters.engines.endings import end_of_process_in
 from duologue_adapters.ports import Engine
+from duologue_adapters.relaying import Relayer
 from duologue_adapters.workers import DeferredWorkers, EagerWorkers
 
 if TYPE_CHECKING:
     from duologue_adapters.driver import DriverPeer
 
 
-_TASK, _INLINE = Mode.TASK, Mode.INLINE  # a member of an enum is slow to look up on some versions
+_TASK, _INLINE, _RELAY = (
+    Mode.TASK,
+    Mode.INLINE,
+    Mode.RELAY,
+)  # a member of an enum is slow to look up on some versions
 
 
 class Dispatcher:
@@ -63,6 +68,8 @@ class Dispatcher:
             self.end_cancelled(request)  # an earlier handler has closed the connection
         elif mode is _INLINE:
             self._run_inline(request, route)
+        elif mode is _RELAY:
+            Relayer(self._peer, self._engine, self._connection).start(request)
         else:
             if not self._threads:
                 self._allow_threads()
@@ -74,7 +81,7 @@ class Dispatcher:
         budget, limits = self._connection.incoming.budget, self._connection.limits
         self._threads = budget.limit + budget.lent_limit + limits.sends + limits.lent
         self._engine.allow_threads(self._threads)
-        self._peer.on_closed.append(self._look_at_threads)
+        self._peer.when_closed(self._look_at_threads)
 
     def thread_ended(self) -> None:
         """One that was started has really ended, or never began."""

@@ -6,7 +6,8 @@ given, and soon after a command. It decides nothing.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from itertools import islice
 from typing import Any, assert_never
 
@@ -20,7 +21,10 @@ from duologue import (
     PeerClosed,
     PeerEvent,
     PeerInfo,
+    RegistrationError,
     Remote,
+    ServiceMap,
+    ServiceMaps,
     WireFormat,
 )
 from duologue.peer import Timeout
@@ -31,6 +35,7 @@ from duologue.protocol.events import (
     ErrorReported,
     Event,
     IncomingRequest,
+    RelayTargetLost,
     RequestCancelled,
     RequestFailed,
     ResponseReceived,
@@ -39,9 +44,10 @@ from duologue.protocol.events import (
     SendReceived,
     WritingFinished,
 )
+from duologue.protocol.feed import Feed
 from duologue.protocol.lifecycle import Phase
 from duologue.protocol.pending import OutgoingCall, OutgoingSend
-from duologue.protocol.routes import Route, Router
+from duologue.protocol.routes import Route
 from duologue_adapters.context import lend, running_request, unlend
 from duologue_adapters.dispatch import Dispatcher
 from duologue_adapters.observers import Audience, Observer
@@ -79,6 +85,8 @@ class DriverPeer(Peer, Receiver):
             framing=wireformat.framing,
         )
         connection.incoming.on_permit = self._permit_available
+        self.relays = relays = connection.relays
+        relays.name, relays.wireformat, relays.on_work = name or link.address, wireformat.name, self.touch
         self._dispatcher = Dispatcher(self, engine, connection)
         self.is_driving = False
         """It looks at the core right now, so whoever gives a command need not ask for that."""
@@ -87,6 +95,9 @@ class DriverPeer(Peer, Receiver):
         """The link has not taken all that it was given."""
         self._is_reading = True
         self._permit_came = False
+        self._services: ServiceMap | None = None
+        self._is_combined = False
+        """What is served is a map of maps that is this peer's own."""
         self._undispatched: list[Event] = []
         """Events that were left when an exception broke out."""
         self._timer: Timer | None = None
@@ -94,7 +105,7 @@ class DriverPeer(Peer, Receiver):
         self._closed: PeerClosed | None = None
         self._close_waiters: list[Waiter] = []
         self._audience = Audience()
-        self.on_closed: list[Any] = []
+        self._on_closed: dict[object, Callable[[Peer], object]] = {}
 
     def __repr__(self) -> str:
         connection = self._connection
@@ -112,6 +123,51 @@ class DriverPeer(Peer, Receiver):
     @property
     def is_open(self) -> bool:
         return self._connection.phase is Phase.OPEN
+
+    @property
+    def outstanding(self) -> int:
+        return self._connection.outgoing.unanswered
+
+    def add_services(self, services: ServiceMap) -> None:
+        if self._services is None:
+            self._serve(services)
+            return
+        # The map that was given may be served to others too, so it is not changed.
+        maps = self._services if self._is_combined else ServiceMaps(self._services)
+        assert isinstance(maps, ServiceMaps)
+        maps.add(services)
+        if not self._is_combined:
+            self._serve(maps)
+            self._is_combined = True
+
+    def remove_services(self, services: ServiceMap) -> None:
+        if self._is_combined:
+            assert isinstance(self._services, ServiceMaps)
+            self._services.remove(services)
+        elif services is self._services:
+            self._services, self._connection.incoming.router = None, _no_services
+        else:
+            raise RegistrationError(f"{services!r} is not served to {self!r}, so it can't be removed")
+
+    def _serve(self, services: ServiceMap) -> None:
+        self._connection.incoming.router = services.router(self.wireformat)
+        self._services = services
+
+    def when_closed(self, callback: Callable[[Peer], object]) -> Callable[[], None]:
+        if self._closed is not None:
+            callback(self)
+            return _nothing
+        token = object()
+        self._on_closed[token] = callback
+        return partial(_drop, self._on_closed, token)
+
+    def publish(self, feed: Feed, sid: int, payload: bytes) -> None:
+        self._connection.publish(feed, sid, payload, self._now())
+        if not self._is_scheduled:
+            self.touch()
+
+    def end_feed(self, feed: Feed) -> None:
+        self._connection.end_feed(feed)
 
     def remote(self, namespace: Namespace) -> Remote:
         return Remote(self, namespace)
@@ -133,7 +189,8 @@ class DriverPeer(Peer, Receiver):
             outcome = await waiter
         except BaseException:
             # Whoever waited was cancelled. The call lets go of all it holds, and a late answer is dropped.
-            self._give_up(call)
+            if call is not None:
+                self._give_up(call)
             raise
         finally:
             if running is not None:
@@ -217,10 +274,10 @@ class DriverPeer(Peer, Receiver):
 
     # -- what the link calls ------------------------------------------------------------------------
 
-    def start(self, router: Router | None) -> None:
+    def start(self, services: ServiceMap | None) -> None:
         """Begin: from now on the link calls back."""
-        if router is not None:
-            self._connection.incoming.router = router
+        if services is not None:
+            self.add_services(services)
         self._link.start(self)
 
     def data_received(self, data: bytes | memoryview) -> None:
@@ -328,7 +385,7 @@ class DriverPeer(Peer, Receiver):
                 self._dispatcher.cancel(event.request)
             case RequestFailed():
                 self._audience.tell_failure(event, self._now())
-            case ErrorReported():
+            case ErrorReported() | RelayTargetLost():
                 self._audience.tell(event)
             case WritingFinished():
                 self._link.end_writing()
@@ -373,12 +430,11 @@ class DriverPeer(Peer, Receiver):
         self._permit_came = True
         self.touch()
 
-    # -- the rest ---------------------------------------------------------------------------------------
+    def _give_up(self, item: OutgoingCall | OutgoingSend) -> None:
+        self._connection.cancel(item, self._now())
+        self.touch()
 
-    def _give_up(self, item: OutgoingCall | OutgoingSend | None) -> None:
-        if item is not None:
-            self._connection.cancel(item, self._now())
-            self.touch()
+    # -- the rest ---------------------------------------------------------------------------------------
 
     def _ended(self, event: PeerClosed) -> None:
         self._closed = event
@@ -388,13 +444,21 @@ class DriverPeer(Peer, Receiver):
             self._timer = None
         self._audience.tell(event)
         tell_all(self._close_waiters)
-        for callback in self.on_closed:
+        for callback in tuple(self._on_closed.values()):
             callback(self)
-        self.on_closed.clear()
+        self._on_closed.clear()
 
 
 def _no_services(sid: int) -> Route | None:
     return None
+
+
+def _nothing() -> None:
+    """There is nothing to take back."""
+
+
+def _drop(callbacks: dict[object, Callable[[Peer], object]], token: object) -> None:
+    callbacks.pop(token, None)
 
 
 def _bytes_of(payload: Any) -> bytes:

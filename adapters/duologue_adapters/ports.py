@@ -9,6 +9,10 @@ from contextvars import Context
 from types import MappingProxyType
 from typing import Any, Protocol
 
+HEARTBEAT = 20.0
+"""Seconds of silence after which an end asks whether the other is there, and after which, unanswered, it is gone. Proxies and
+routers forget a connection that is silent for a minute, some of them sooner."""
+
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -135,12 +139,12 @@ class Engine(ABC):
         """Wait for something that has an end of its own, to the end, even if the caller is cancelled meanwhile."""
 
     @abstractmethod
-    async def connect_tcp(self, host: str, port: int) -> Link:
-        """Open a TCP connection. Raises `OSError`."""
+    async def connect_tcp(self, host: str, port: int, heartbeat: float = HEARTBEAT) -> Link:
+        """Open a TCP connection. The system asks after `heartbeat` seconds of silence whether the other end is there. Raises `OSError`."""
 
     @abstractmethod
-    async def listen_tcp(self, host: str, port: int) -> Listener:
-        """Listen on a TCP port; 0 picks one. Raises `OSError`."""
+    async def listen_tcp(self, host: str, port: int, heartbeat: float = HEARTBEAT) -> Listener:
+        """Listen on a TCP port; 0 picks one. The same heartbeat for all connections. Raises `OSError`."""
 
     @abstractmethod
     async def socket_link(self, sock: socket.socket) -> Link:

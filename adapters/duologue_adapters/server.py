@@ -6,6 +6,7 @@ import inspect
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
+from typing import cast
 
 from duologue import Peer, PeerSettings, Server, ServerSettings, ServiceMap
 from duologue_adapters.context import running_request
@@ -33,7 +34,7 @@ def start_peer(peer: DriverPeer, settings: PeerSettings) -> None:
     services = settings.services
     if services is not None and not isinstance(services, ServiceMap):
         services = _made_services(services(peer))
-    peer.start(services.router(settings.wireformat) if services is not None else None)
+    peer.start(services)
 
 
 def _made_services(made: object) -> ServiceMap | None:
@@ -128,7 +129,7 @@ class DriverServer(Server):
             return
         peer = make_peer(self._engine, link, self._settings)
         self._peers[peer] = None
-        peer.on_closed.append(self._remove)
+        peer.when_closed(self._remove)
         try:
             result = self._settings.on_peer(peer) if self._settings.on_peer is not None else None
             if inspect.isawaitable(result):
@@ -151,8 +152,8 @@ class DriverServer(Server):
             logger.exception("on_peer failed: the connection is closed")
             peer.abort("this end could not serve it")
 
-    def _remove(self, peer: DriverPeer) -> None:
-        self._peers.pop(peer, None)
+    def _remove(self, peer: Peer) -> None:
+        self._peers.pop(cast("DriverPeer", peer), None)
         self._one_less()
 
     def _one_less(self) -> None:

@@ -14,7 +14,7 @@ from duologue_adapters.opening import LayeredListener, LayerFactory, connecting,
 from duologue_adapters.ports import Listener
 from duologue_adapters.server import running_peer, running_server
 from duologue_adapters.tls_contexts import CLIENT_OPTIONS, SERVER_OPTIONS, client_context, server_context
-from duologue_adapters.urls import check_options, host_and_port
+from duologue_adapters.urls import check_options, heartbeat_of, host_and_port
 
 
 class TlsAdapter(Adapter):
@@ -22,6 +22,7 @@ class TlsAdapter(Adapter):
 
     Options of `connect`: `ca`, `certificate`, `key`, `password`, `server_hostname`, or a ready `ssl_context`.
     Options of `serve`: `certificate`, `key`, `password`, `client_ca`, or a ready `ssl_context`.
+    Both: `heartbeat`, for the TCP below.
     """
 
     schemes = ("tls",)
@@ -30,10 +31,11 @@ class TlsAdapter(Adapter):
     async def connect(self, url: str, settings: PeerSettings) -> AsyncGenerator[Peer, None]:
         check_options("tls", settings.options, CLIENT_OPTIONS)
         host, port = host_and_port(url)
+        heartbeat = heartbeat_of(settings.options)
         layer = client_layer(url, host, settings.options)
         async with engine_here() as engine:
             with connecting(url, settings.limits.handshake_timeout):
-                link = await engine.connect_tcp(host, port)
+                link = await engine.connect_tcp(host, port, heartbeat)
                 link = await open_layers(engine, link, layer)
             async with running_peer(engine, link, settings) as peer:
                 yield peer
@@ -42,12 +44,13 @@ class TlsAdapter(Adapter):
     async def serve(self, url: str, settings: ServerSettings) -> AsyncGenerator[Server, None]:
         check_options("tls", settings.options, SERVER_OPTIONS)
         host, port = host_and_port(url)
+        heartbeat = heartbeat_of(settings.options)
         layer = server_layer(url, settings.options)
         async with engine_here() as engine:
 
             async def listen() -> Listener:
                 try:
-                    below = await engine.listen_tcp(host, port)
+                    below = await engine.listen_tcp(host, port, heartbeat)
                 except OSError as exc:
                     raise ConnectFailed(url, f"can't listen there: {exc}") from exc
                 where = below.url.replace("tcp", "tls", 1)

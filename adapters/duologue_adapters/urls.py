@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, NoReturn
 from urllib.parse import quote, urlsplit
 
 from duologue import ConnectFailed, Server
+from duologue_adapters.ports import HEARTBEAT
 
 _IN_PATHS = "/%:@!$&'()*+,;=-._~"
 """What may stand in a path as it is, besides letters and digits."""
@@ -60,6 +62,16 @@ def check_options(scheme: str, options: Mapping[str, Any], known: Collection[str
     if unknown:
         what = f"it takes {', '.join(sorted(known))}" if known else "it takes none"
         raise TypeError(f"the {scheme} adapter does not know the option {', '.join(unknown)}: {what}")
+
+
+def heartbeat_of(options: Mapping[str, Any]) -> float:
+    """The option `heartbeat`: seconds of silence after which the other end is asked whether it is there, and as many again until
+    it is given up. Raises `ValueError`.
+    """
+    seconds = options.get("heartbeat", HEARTBEAT)
+    if not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
+        raise ValueError(f"heartbeat={seconds!r}: give seconds, more than 0")
+    return seconds
 
 
 class NotServed(AbstractAsyncContextManager[Server]):

@@ -13,11 +13,11 @@ from duologue_adapters import tls
 from duologue_adapters.engines import engine_here
 from duologue_adapters.layers.websocket import WebSocketClient, WebSocketServer
 from duologue_adapters.opening import LayeredListener, connecting, open_layers
-from duologue_adapters.ports import Listener
+from duologue_adapters.ports import HEARTBEAT, Listener
 from duologue_adapters.server import running_peer, running_server
 from duologue_adapters.static_files import StaticFiles
 from duologue_adapters.tls_contexts import CLIENT_OPTIONS, SERVER_OPTIONS
-from duologue_adapters.urls import check_options, host_port_and_path
+from duologue_adapters.urls import check_options, heartbeat_of, host_port_and_path
 
 _PORTS = {"ws": 80, "wss": 443}
 _SERVER_OPTIONS = ("origins", "static")
@@ -29,7 +29,7 @@ _USUAL_PORTS = {"http": ":80", "https": ":443"}
 class WebSocketAdapter(Adapter):
     """Binary WebSocket messages, as a stream of bytes. A server must be told by `origins` whose pages may connect.
 
-    Options of `serve`: `origins`, `static`. `wss` has those of `tls` in addition.
+    Options of `serve`: `origins`, `static`. Both ends take `heartbeat`. `wss` has those of `tls` in addition.
     """
 
     schemes = ("ws", "wss")
@@ -37,26 +37,32 @@ class WebSocketAdapter(Adapter):
     @asynccontextmanager
     async def connect(self, url: str, settings: PeerSettings) -> AsyncGenerator[Peer, None]:
         scheme = _scheme(url)
-        check_options(scheme, settings.options, CLIENT_OPTIONS if scheme == "wss" else ())
+        check_options(scheme, settings.options, CLIENT_OPTIONS if scheme == "wss" else ("heartbeat",))
         host, port, path = host_port_and_path(url, _PORTS[scheme])
+        heartbeat = heartbeat_of(settings.options)
 
         def layer() -> WebSocketClient:
-            return WebSocketClient(host, port, path or "/", secure=scheme == "wss", limits=settings.limits)
+            return WebSocketClient(
+                host, port, path or "/", secure=scheme == "wss", limits=settings.limits, heartbeat=heartbeat
+            )
 
         layers = [tls.client_layer(url, host, settings.options)] if scheme == "wss" else []
         async with engine_here() as engine:
             with connecting(url, settings.limits.handshake_timeout):
-                link = await open_layers(engine, await engine.connect_tcp(host, port), *layers, layer)
+                link = await open_layers(
+                    engine, await engine.connect_tcp(host, port, _below(heartbeat)), *layers, layer
+                )
             async with running_peer(engine, link, settings) as peer:
                 yield peer
 
     @asynccontextmanager
     async def serve(self, url: str, settings: ServerSettings) -> AsyncGenerator[Server, None]:
         scheme = _scheme(url)
-        known = (*_SERVER_OPTIONS, *(SERVER_OPTIONS if scheme == "wss" else ()))
+        known = (*_SERVER_OPTIONS, *(SERVER_OPTIONS if scheme == "wss" else ("heartbeat",)))
         check_options(scheme, settings.options, known)
         origins = _origins(settings.options)
         host, port, path = host_port_and_path(url, _PORTS[scheme])
+        heartbeat = heartbeat_of(settings.options)
         if "?" in path:
             raise ConnectFailed(url, "a server has a path and no query: write scheme://host:port/path")
         path = "" if path == "/" else path
@@ -69,13 +75,14 @@ class WebSocketAdapter(Adapter):
                 path=path,
                 find_page=None if files is None else files.find,
                 limits=settings.limits,
+                heartbeat=heartbeat,
             )
 
         async with engine_here() as engine:
 
             async def listen() -> Listener:
                 try:
-                    listener = await engine.listen_tcp(host, port)
+                    listener = await engine.listen_tcp(host, port, _below(heartbeat))
                 except OSError as exc:
                     raise ConnectFailed(url, f"can't listen there: {exc}") from exc
                 return LayeredListener(
@@ -84,6 +91,13 @@ class WebSocketAdapter(Adapter):
 
             async with running_server(engine, listen, settings) as server:
                 yield server
+
+
+def _below(heartbeat: float) -> float:
+    """The heartbeat of the TCP connection. It can't tell an end that is gone from one that does not read, as our pings do: so never a
+    short one, and none that ends what the pings still wait for.
+    """
+    return max(heartbeat, HEARTBEAT)
 
 
 def _scheme(url: str) -> str:

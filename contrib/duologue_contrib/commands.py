@@ -7,6 +7,9 @@ from typing import Annotated
 import typer
 
 import duologue
+from duologue_contrib.command_line.call import call
+from duologue_contrib.command_line.endings import OF_CALL, OF_SERVE, epilog
+from duologue_contrib.command_line.serve import serve
 from duologue_contrib.demo.command import demo
 from duologue_contrib.plugin_list import plugins
 
@@ -30,5 +33,7 @@ def options(
     """Typed messages between two processes, in both directions, over any transport and in any wire format."""
 
 
+app.command(epilog=epilog(OF_CALL))(call)
+app.command(epilog=epilog(OF_SERVE))(serve)
 app.command()(demo)
 app.command()(plugins)

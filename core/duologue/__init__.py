@@ -35,12 +35,35 @@ from duologue.facade import connect, serve
 from duologue.messages import Message
 from duologue.namespace import Namespace
 from duologue.peer import DEFAULT, Peer, PeerEvent, PeerInfo, Server
-from duologue.plugins import hookimpl, installed_plugins, register_adapter, register_wireformat
+from duologue.plugins import (
+    find_wireformat,
+    hookimpl,
+    installed_plugins,
+    register_adapter,
+    register_wireformat,
+)
 from duologue.protocol.budget import CallBudget
-from duologue.protocol.events import ErrorReported, EventsMissed, PeerClosed, RequestFailed
+from duologue.protocol.events import (
+    ErrorReported,
+    EventsMissed,
+    PeerClosed,
+    RelayTargetLost,
+    RequestFailed,
+)
+from duologue.protocol.feed import Feed, FeedPolicy
 from duologue.protocol.limits import Limits
+from duologue.pubsub import PubSub, Subscription
 from duologue.registry import PluginInfo
+from duologue.relay import (
+    Balancer,
+    ConsistentHash,
+    LeastOutstanding,
+    RelayMap,
+    RelayRequest,
+    RoundRobin,
+)
 from duologue.remote import Remote
+from duologue.served import ServiceMaps
 from duologue.service_ids import service_id
 from duologue.services import ServiceMap, Services
 from duologue.wireformat import Codec, WireFormat
@@ -49,6 +72,7 @@ __all__ = [
     "DEFAULT",
     "Adapter",
     "AnswerUnreadable",
+    "Balancer",
     "ByteList",
     "CallBudget",
     "CallError",
@@ -59,6 +83,7 @@ __all__ = [
     "ConnectFailed",
     "ConnectionClosed",
     "ConnectionLost",
+    "ConsistentHash",
     "Context",
     "DecodeError",
     "DuologueError",
@@ -68,8 +93,11 @@ __all__ = [
     "EventsMissed",
     "Executed",
     "FailureKind",
+    "Feed",
+    "FeedPolicy",
     "FrameTooLarge",
     "HandshakeTimeout",
+    "LeastOutstanding",
     "Limits",
     "Message",
     "Namespace",
@@ -83,21 +111,29 @@ __all__ = [
     "PluginError",
     "PluginInfo",
     "ProtocolError",
+    "PubSub",
     "RegistrationError",
+    "RelayMap",
+    "RelayRequest",
+    "RelayTargetLost",
     "Remote",
     "RemoteError",
     "RequestFailed",
+    "RoundRobin",
     "SendTimeout",
     "Server",
     "ServerSettings",
     "ServiceIdError",
     "ServiceMap",
+    "ServiceMaps",
     "Services",
+    "Subscription",
     "UnknownScheme",
     "UnknownWireFormat",
     "WireFormat",
     "__version__",
     "connect",
+    "find_wireformat",
     "hookimpl",
     "installed_plugins",
     "register_adapter",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -12,6 +12,7 @@ from duologue.peer import Peer, Server
 from duologue.plugins import find_adapter, find_wireformat
 from duologue.protocol.budget import CallBudget
 from duologue.protocol.limits import Limits
+from duologue.served import ServiceMaps
 from duologue.services import ServiceMap
 from duologue.wireformat import WireFormat
 
@@ -22,7 +23,7 @@ _HOST_AND_PORT = re.compile(r"[^/:]+:[0-9]+$")
 
 def connect(
     url: str,
-    services: ServiceMap | ServicesFactory | None = None,
+    services: ServiceMap | Sequence[ServiceMap] | ServicesFactory | None = None,
     *,
     wireformat: str | WireFormat,
     limits: Limits = _LIMITS,
@@ -32,7 +33,7 @@ def connect(
 ) -> AbstractAsyncContextManager[Peer]:
     """Connect to a peer: `async with connect("tcp://127.0.0.1:7000", wireformat="cbor") as peer`.
 
-    `services` is what this end serves on the connection, or a function that makes it for the new peer. `wireformat`
+    `services` is what this end serves on the connection: a map, a list of maps, or a function that makes one for the new peer. `wireformat`
     is a name or an object, the same at both ends. `budget` shares the permits for the remote's calls between
     connections; `name` is for people. Further keywords are options of the URL's adapter.
 
@@ -53,7 +54,7 @@ def connect(
 
 def serve(
     url: str,
-    services: ServiceMap | ServicesFactory | None = None,
+    services: ServiceMap | Sequence[ServiceMap] | ServicesFactory | None = None,
     *,
     wireformat: str | WireFormat,
     on_peer: Callable[[Peer], Awaitable[None] | None] | None = None,
@@ -113,7 +114,11 @@ def _wireformat(wireformat: str | WireFormat) -> WireFormat:
             raise TypeError(f"wireformat={wireformat!r}: give a name, such as 'json', or a WireFormat object")
 
 
-def _services(services: ServiceMap | ServicesFactory | None) -> ServiceMap | ServicesFactory | None:
+def _services(
+    services: ServiceMap | Sequence[ServiceMap] | ServicesFactory | None,
+) -> ServiceMap | ServicesFactory | None:
+    if isinstance(services, list | tuple):
+        return ServiceMaps(*services)
     if services is None or isinstance(services, ServiceMap) or callable(services):
         return services
     raise TypeError(

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from duologue.protocol.errors import CloseReason
-from duologue.protocol.events import ErrorReported, EventsMissed, PeerClosed, RequestFailed
+from duologue.protocol.events import (
+    ErrorReported,
+    EventsMissed,
+    PeerClosed,
+    RelayTargetLost,
+    RequestFailed,
+)
 from duologue.wireformat import WireFormat
 
 if TYPE_CHECKING:
     from duologue.namespace import Namespace
+    from duologue.protocol.feed import Feed
+    from duologue.protocol.relaying import Relays
     from duologue.remote import Remote
+    from duologue.services import ServiceMap
 
-PeerEvent = PeerClosed | RequestFailed | ErrorReported | EventsMissed
+PeerEvent = PeerClosed | RequestFailed | ErrorReported | RelayTargetLost | EventsMissed
 """What `Peer.events()` gives."""
 
 
@@ -52,6 +61,8 @@ class Peer(ABC):
     """One end of one connection. Both ends are alike: either may call and send, either may serve."""
 
     wireformat: WireFormat
+    relays: Relays | None = None
+    """For `RelayMap`: what passes requests on to the connection without a task. None: it is no connection, so it is called."""
 
     @property
     @abstractmethod
@@ -62,6 +73,40 @@ class Peer(ABC):
     @abstractmethod
     def is_open(self) -> bool:
         """Whether calls and sends are still taken."""
+
+    @property
+    @abstractmethod
+    def outstanding(self) -> int:
+        """Calls of this end's that are not answered, those that wait for room too: how much the other end has to do."""
+
+    @abstractmethod
+    def add_services(self, services: ServiceMap) -> None:
+        """Serve these too, from the next request on. They may come and go while the peer lives.
+
+        Raises `ServiceIdError` if one of them is served already, `RegistrationError` if the wire format can't carry it.
+        """
+
+    @abstractmethod
+    def remove_services(self, services: ServiceMap) -> None:
+        """Serve these no more. What runs may end; later requests are for an unknown service.
+
+        Raises `RegistrationError` if they are not served.
+        """
+
+    @abstractmethod
+    def when_closed(self, callback: Callable[[Peer], object]) -> Callable[[], None]:
+        """Call this once, in the event loop, when the connection has ended; at once if it has. Gives what takes it back."""
+
+    @abstractmethod
+    def publish(self, feed: Feed, sid: int, payload: bytes) -> None:
+        """Send an encoded message to a subscriber, one way. Waits for nothing: without room it goes into the feed.
+
+        Raises `ConnectionClosed`, `FrameTooLarge`. For maps such as `PubSub`; give each subscription one `Feed`.
+        """
+
+    @abstractmethod
+    def end_feed(self, feed: Feed) -> None:
+        """The subscription is over: what waits in the feed is let go."""
 
     @abstractmethod
     def remote(self, namespace: Namespace) -> Remote:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Protocol, TypeVar, cast, overload
 from weakref import WeakValueDictionary
 
@@ -41,6 +41,14 @@ class ServiceMap(ABC):
         format can't carry a type that is served.
         """
 
+    def sids(self) -> Iterable[int]:
+        """The ids of the services that it knows, so that two maps with the same one are found. None, if it can't tell."""
+        return ()
+
+    def name_of(self, sid: int) -> str:
+        """The name of a service, for people."""
+        return hex_id(sid)
+
 
 class Services(ServiceMap):
     """The handlers of the messages of one or more namespaces: `services = Services(calc)`.
@@ -60,6 +68,11 @@ class Services(ServiceMap):
                 raise RegistrationError(f"{namespace!r} is not a Namespace: write Services(one, another)")
             for message in namespace:
                 self._add_service(_Service(namespace, message))
+
+    @property
+    def namespaces(self) -> tuple[Namespace, ...]:
+        """What it was given."""
+        return self._namespaces
 
     @overload
     def handler(self, function: F, /, *, ordered: bool = False, inline: bool = False) -> F: ...
@@ -129,6 +142,14 @@ class Services(ServiceMap):
                 table[sid] = service.route(handler, wireformat) if handler else NoHandlerRoute(service.name)
             self._tables[id(wireformat)] = table
         return table.get
+
+    def sids(self) -> Iterable[int]:
+        """The ids of all messages of the namespaces, with a handler or without."""
+        return self._services.keys()
+
+    def name_of(self, sid: int) -> str:
+        """`calc::Add`, or the id in hex if it is of none of the namespaces."""
+        return self._services[sid].name if sid in self._services else hex_id(sid)
 
     def __repr__(self) -> str:
         lines = [f"<Services of {', '.join(each.name for each in self._namespaces) or 'no namespace'}>"]

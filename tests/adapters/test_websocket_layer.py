@@ -368,6 +368,33 @@ def test_silence_that_is_our_own_doing() -> None:
     assert "no answer to a ping" in end.error
 
 
+@pytest.mark.fault(54)
+def test_silence_of_one_that_was_not_asked() -> None:
+    """This process was stopped for a day, so nothing was heard for as long: it asks now, and waits for the answer as ever."""
+    one, other = opened()
+    one.now += 86_400
+    one.wait(0.0)
+    assert not one.error
+    meet(one, other)
+    one.now += 86_400
+    one.wait(0.0)
+    one.wait(19.9)
+    assert not one.error
+    one.wait(0.1)
+    assert "no answer to a ping" in one.error
+
+
+def test_a_heartbeat_of_ones_own() -> None:
+    """Whoever makes the layer says how long a silence may be: both times go by that, and the error names the sum."""
+    end = server(heartbeat=0.5)
+    end.take(REQUEST % b"")
+    end.taken()
+    end.wait(0.5)
+    assert list(frames_of(end.taken())) == [(Opcode.PING, True, b"1")]
+    end.wait(0.5)
+    assert end.error == "no word for 1 s, and no answer to a ping"
+
+
 def test_no_time_runs_before_the_handshake() -> None:
     """Whoever runs the layer limits that."""
     assert client().layer.next_deadline() is None

@@ -228,9 +228,10 @@ async def test_a_server_that_can_not_serve() -> None:
         raise LookupError("no")
 
     async with serve("zmq+tcp://127.0.0.1:0", wireformat="json", on_peer=no) as server:
-        with pytest.raises(ConnectFailed, match="the other end has ended it"):
+        with pytest.raises(ConnectFailed, match="the other end has ended it") as caught:
             async with connect(server.url, wireformat="json"):
                 raise AssertionError
+        assert isinstance(caught.value.__cause__, OSError), "as with every transport: somebody was asked"
 
 
 @pytest.mark.fault(53)

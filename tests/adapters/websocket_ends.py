@@ -10,6 +10,7 @@ from websockets.frames import Opcode
 from duologue import Limits
 from duologue_adapters import LayerError
 from duologue_adapters.layers.websocket import Page, WebSocketClient, WebSocketServer
+from duologue_adapters.ports import HEARTBEAT
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -91,9 +92,11 @@ def server(
     path: str = "",
     find_page: Callable[[str], Page | None] | None = None,
     max_frame: int = MIB,
+    heartbeat: float = HEARTBEAT,
 ) -> End:
+    limits = Limits(max_frame=max_frame)
     return End(
-        WebSocketServer(origins=origins, path=path, find_page=find_page, limits=Limits(max_frame=max_frame))
+        WebSocketServer(origins=origins, path=path, find_page=find_page, limits=limits, heartbeat=heartbeat)
     )
 
 

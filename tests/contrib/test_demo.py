@@ -1,29 +1,25 @@
-"""`duologue demo`, as a user runs it, and what it does when something does not come out as it should."""
+"""`duologue demo` in plain lines, as a script runs it, and what it does when something does not come out as it should."""
 
 from __future__ import annotations
 
-import io
 import os
 import re
-import select
-import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-import anyio
 import pytest
-from rich.console import Console
+from tests.contrib.demo_rows import crashing, endless, fine, surprising, wrong
 from typer.testing import CliRunner
 
 import duologue
 from duologue_contrib.commands import app
-from duologue_contrib.demo import command, rows, talk
+from duologue_contrib.demo import command, crowd, rows, stage, talk
 from duologue_contrib.demo.play import all_rows, start_server
-from duologue_contrib.demo.report import RichReport
-from duologue_contrib.demo.rows import Outcome, Result, Row, State, expect
-from duologue_contrib.demo.stage import Stage
+from duologue_contrib.demo.rows import Row
+from duologue_contrib.demo.talk import transport_rows
 
 DEMO = [sys.executable, "-W", "error", "-m", "duologue_contrib", "demo"]
 LONG_ENOUGH = 300.0
@@ -45,7 +41,10 @@ def states_of(output: str) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("options", [[], ["--trio", "--plain"]], ids=["asyncio", "trio"])
 def test_everything_that_the_demo_claims_is_so(options: list[str], tmp_path: Path) -> None:
-    """The demo exits with 0, on either event loop, from any folder, with each row in its place and nothing on stderr."""
+    """The demo exits with 0, on either event loop, from any folder, with each row in its place and nothing on stderr.
+
+    Each transport is there, with the URL by which anyone could connect, and what was measured in both directions.
+    """
     done = subprocess.run(
         [*DEMO, *options], capture_output=True, text=True, check=False, cwd=tmp_path, timeout=LONG_ENOUGH
     )
@@ -53,53 +52,14 @@ def test_everything_that_the_demo_claims_is_so(options: list[str], tmp_path: Pat
     assert done.stderr == ""
     assert done.returncode == 0
     assert "at most 100 ran at once" in done.stdout
-    assert "1,000 ConnectionLost (executed: unknown); 500 ConnectionLost (executed: no)" in done.stdout
-
-
-def test_the_server_ends_with_the_demo_even_if_that_is_killed() -> None:
-    """SIGKILL to the demo's process leaves no server behind."""
-    if not hasattr(os, "pidfd_open"):
-        pytest.skip("only Linux lets one wait for the end of a process that is not a child")
-    with subprocess.Popen(DEMO, stdout=subprocess.PIPE, text=True) as demo:
-        assert demo.stdout is not None
-        try:
-            found = next(
-                match for line in demo.stdout if (match := re.search(r"process (\d+) listens", line))
-            )
-            server = os.pidfd_open(int(found[1]))
-        finally:
-            demo.kill()
-    try:
-        ended, _, _ = select.select([server], [], [], 30.0)
-        if not ended:
-            signal.pidfd_send_signal(server, signal.SIGKILL)
-        assert ended
-    finally:
-        os.close(server)
-
-
-async def fine(stage: Stage) -> Outcome:
-    return Outcome("fine", calls=10, seconds=0.5)
-
-
-async def wrong(stage: Stage) -> Outcome:
-    expect(2 + 2 == 5, "2 + 2 = 5", 2 + 2)
-    return Outcome("never")
-
-
-async def crashing(stage: Stage) -> Outcome:
-    async with anyio.create_task_group() as group:
-        group.start_soon(wrong, stage)
-    return Outcome("never")
-
-
-async def surprising(stage: Stage) -> Outcome:
-    raise duologue.DuologueError("nobody thought of this")
-
-
-async def endless(stage: Stage) -> Outcome:
-    await anyio.sleep_forever()
-    return Outcome("never")
+    lost = "1,000 ConnectionLost (executed: unknown); 500 ConnectionLost (executed: no)"
+    assert done.stdout.count(lost) == 2
+    talked = r"[\d,]+ calls/s +5,000 answered; 2,500 calls back, [\d,]+/s; 10,000 one-way, [\d,]+/s; (.+)"
+    urls = re.findall(talked, done.stdout)
+    assert [url.partition(":")[0] for url in urls] == [
+        *("mem", "exec", "unix", "tcp", "tls", "ws", "zmq+ipc", "zmq+tcp"),
+        *("tcp", "tcp"),
+    ]
 
 
 RunDemo = Callable[..., tuple[int, list[str]]]
@@ -109,11 +69,15 @@ RunDemo = Callable[..., tuple[int, list[str]]]
 def run_demo(monkeypatch: pytest.MonkeyPatch) -> RunDemo:
     """Runs the command with other rows. Gives the exit code and the lines of the rows."""
 
-    def run(*played: Row, options: tuple[str, ...] = ()) -> tuple[int, list[str]]:
+    def run(
+        *played: Row, options: tuple[str, ...] = (), pattern: str = r"(ok|FAILED|skipped) "
+    ) -> tuple[int, list[str]]:
         monkeypatch.setattr(command, "all_rows", lambda: list(played))
+        for count in ("CALLS", "SENDS", "CALLS_BACK"):
+            monkeypatch.setattr(talk, count, 100)
         result = CliRunner().invoke(app, ["demo", *options])
         lines = result.stdout.splitlines()
-        return result.exit_code, [line for line in lines if re.match(r"(ok|FAILED|skipped) ", line)]
+        return result.exit_code, [line for line in lines if re.match(pattern, line)]
 
     return run
 
@@ -141,6 +105,15 @@ def test_a_row_that_fails_is_told_and_the_others_still_play(run_demo: RunDemo) -
     assert lines[3].endswith("expected no error, got DuologueError('nobody thought of this')")
 
 
+def test_the_last_lines_say_which_rows_have_failed_and_why(run_demo: RunDemo) -> None:
+    """Each once more, since by then they may be far above; and how many came out well."""
+    code, _ = run_demo(Row("one", fine), Row("two", wrong))
+    assert code == 1
+    code, lines = run_demo(Row("one", fine), Row("two", wrong), pattern=r"failed: |\d+ rows")
+    assert re.fullmatch(r"2 rows in \d+\.\d s: 1 ok, 1 FAILED", lines[0])
+    assert lines[1:] == ["failed: two: expected 2 + 2 = 5, got 4"]
+
+
 @pytest.mark.parametrize("options", [(), ("--trio",)], ids=["asyncio", "trio"])
 def test_a_row_that_does_not_end_fails(
     run_demo: RunDemo, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
@@ -157,8 +130,8 @@ def test_a_claim_about_the_library_that_is_not_so_fails(
     run_demo: RunDemo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If the budget were 50, a hundred calls at once would be found out: the row looks at what the server counts."""
-    monkeypatch.setattr(talk, "BUDGET", 50)
-    code, lines = run_demo(Row("server", start_server), Row("budget", talk.many_on_several))
+    monkeypatch.setattr(crowd, "BUDGET", 50)
+    code, lines = run_demo(Row("server", start_server), Row("budget", crowd.many_on_several))
     assert code == 1
     assert lines[0].startswith("ok ")
     assert lines[1].endswith("expected at most 50 at once, got 100")
@@ -170,7 +143,7 @@ def test_without_a_server_the_rows_that_need_none_still_play(
     """A server that can't even start is told, and so is each row that would need it."""
     monkeypatch.setattr(sys, "executable", "/bin/false")
     code, lines = run_demo(
-        Row("server", start_server), Row("budget", talk.many_on_several), *talk.talk_rows()[2:3]
+        Row("server", start_server), Row("budget", crowd.many_on_several), *transport_rows()[:1]
     )
     assert code == 1
     assert [line.split()[0] for line in lines] == ["FAILED", "FAILED", "ok"]
@@ -178,28 +151,85 @@ def test_without_a_server_the_rows_that_need_none_still_play(
     assert "the server did not start" in lines[1]
 
 
-def test_a_missing_extra_skips_its_rows_and_says_what_to_install() -> None:
-    """Without cbor2 both rows of cbor are skipped, all others are played, and that is no failure."""
-    script = """if True:
-        import sys
-        sys.modules["cbor2"] = None
-        from duologue_contrib.demo import command, play, talk
-        command.all_rows = lambda: [*play.all_rows()[:1], *talk.talk_rows()[:6]]
-        from duologue_contrib.cli import main
-        main()
-        """
+def test_what_the_server_says_before_it_ends_is_told(
+    run_demo: RunDemo, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its last line stands in the row, and all of it on stderr."""
+    program = tmp_path / "python"
+    program.write_text("#!/bin/sh\necho first >&2\necho 'no room left' >&2\nexit 3\n")
+    program.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(program))
+    result = run_demo(Row("server", start_server))
+    assert result[0] == 1
+    assert result[1][0].endswith('NoServer("the server\'s process ended before it listened: no room left")')
+
+
+def test_a_transport_that_the_server_can_not_offer_fails_alone(
+    run_demo: RunDemo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The row says why, and the others are played."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as directory:
+        Path(directory, "unix").write_text("no socket")
+        monkeypatch.setattr(stage.tempfile, "mkdtemp", lambda **options: directory)
+        unix, tcp = transport_rows()[2:4]
+        code, lines = run_demo(Row("server", start_server), unix, tcp)
+        assert not Path(directory).exists()
+        Path(directory).mkdir()
+    assert code == 1
+    assert [line.split()[:2] for line in lines] == [["ok", "server"], ["FAILED", "unix,"], ["ok", "tcp,"]]
+    assert "the server can't listen: " in lines[1]
+
+
+def test_sockets_have_short_paths(run_demo: RunDemo, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Where temporary files go to a directory with a path that is too long for a socket, they go to another one."""
+    long = tmp_path / ("long" * 30)
+    long.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    code, lines = run_demo(Row("server", start_server), transport_rows()[2])
+    assert code == 0, lines
+
+
+MISSING = """if True:
+    import sys
+    for library in {libraries!r}:
+        sys.modules[library] = None
+    from duologue_contrib.demo import command, play, talk
+    talk.CALLS = talk.SENDS = talk.CALLS_BACK = 100
+    command.all_rows = lambda: play.all_rows()[:11]
+    from duologue_contrib.cli import main
+    main()
+    """
+
+
+@pytest.mark.parametrize(
+    ("libraries", "extras", "skipped"),
+    [
+        (["cbor2"], ["cbor"], ["tcp, cbor"]),
+        (["websockets"], ["websocket"], ["ws, json: WebSocket"]),
+        (
+            ["zmq", "msgpack"],
+            ["zeromq", "zeromq", "msgpack"],
+            ["zmq+ipc, json: ZeroMQ, a socket's file", "zmq+tcp, json: ZeroMQ, a socket", "tcp, msgpack"],
+        ),
+    ],
+    ids=["a wire format", "a transport", "more of both"],
+)
+def test_a_missing_extra_skips_its_rows_and_says_what_to_install(
+    libraries: list[str], extras: list[str], skipped: list[str]
+) -> None:
+    """Without the library of a transport or a wire format its rows are skipped, all others are played, and that is no failure."""
     done = subprocess.run(
-        [sys.executable, "-c", script, "demo"],
+        [sys.executable, "-c", MISSING.format(libraries=libraries), "demo"],
         capture_output=True,
         text=True,
         check=False,
         timeout=LONG_ENOUGH,
     )
-    assert [state for state, _ in states_of(done.stdout)] == [
-        *("ok", "skipped", "ok", "ok"),
-        *("skipped", "ok", "ok"),
-    ]
-    assert done.stdout.count("pip install 'duologue[cbor]'") == 2
+    titles = [row.title for row in all_rows()[:11]]
+    assert states_of(done.stdout) == [("skipped" if title in skipped else "ok", title) for title in titles], (
+        done.stdout
+    )
+    assert re.findall(r"^skipped .*pip install 'duologue\[(\w+)\]'$", done.stdout, re.MULTILINE) == extras
     assert done.returncode == 0
 
 
@@ -227,27 +257,3 @@ def test_the_command_tells_its_version() -> None:
     assert result.exit_code == 0
     assert result.stdout == f"duologue {duologue.__version__}\n"
     assert "demo" in CliRunner().invoke(app, []).output
-
-
-@pytest.mark.parametrize(("width", "lines"), [(150, 1), (80, 3)])
-def test_a_row_on_a_terminal_is_one_block(width: int, lines: int) -> None:
-    """What came out stands beside the title where there is room, and below it, wrapped and indented, where there is not."""
-    screen = io.StringIO()
-    report = RichReport(Console(file=screen, force_terminal=True, width=width, color_system=None))
-    text = "what came out of it, " * (1 if lines == 1 else 5)
-    report.row(Result("a row", State.OK, text.strip(), "20 calls/s"))
-    first, *others = screen.getvalue().splitlines()
-    assert re.match(r"ok +a row +20 calls/s", first)
-    assert len(others) == lines - 1
-    assert all(re.match(r" {9}\S", line) for line in others)
-
-
-def test_a_terminal_shows_what_plays_and_a_pipe_does_not(
-    run_demo: RunDemo, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Colours and the line that moves are for eyes: not in a pipe, and not with --plain."""
-    monkeypatch.setenv("FORCE_COLOR", "1")  # to rich, stdout is a terminal now
-    code, with_colours = run_demo(Row("a row", fine))
-    assert (code, with_colours) == (0, [])
-    code, plain = run_demo(Row("a row", fine), options=("--plain",))
-    assert (code, len(plain)) == (0, 1)

@@ -209,7 +209,7 @@ def test_weak_point_13_an_error_that_can_not_be_read_ends_its_call() -> None:
     assert solo.connection.phase is Phase.OPEN
 
 
-@pytest.mark.parametrize("kind", list(FailureKind))
+@pytest.mark.parametrize("kind", [kind for kind in FailureKind if kind is not FailureKind.TIMEOUT])
 def test_weak_point_14_an_error_names_the_call_it_answers(kind: FailureKind) -> None:
     """The id in the body is the caller's, as in the header, whoever failed behind."""
     solo = Solo()

@@ -18,6 +18,8 @@ from duologue import (
     PeerSettings,
     Server,
     ServerSettings,
+    ServiceIdError,
+    ServiceMaps,
     Services,
     UnknownScheme,
     UnknownWireFormat,
@@ -130,7 +132,17 @@ def test_a_wire_format_of_the_wrong_type(wireformat: Any) -> None:
             go("record://there", wireformat=wireformat)
 
 
-@pytest.mark.parametrize("services", [tools, "tools", [Services(tools)]])
+async def test_a_list_of_maps_is_one_map() -> None:
+    """And what can't be served together is refused before anything is opened."""
+    services = Services(tools)
+    async with cast("Any", connect("record://x", [services], wireformat="silence")) as (_, settings):
+        assert isinstance(settings.services, ServiceMaps)
+        assert set(settings.services.sids()) == set(services.sids())
+    with pytest.raises(ServiceIdError, match="is served already"):
+        serve("record://x", [services, Services(tools)], wireformat="silence")
+
+
+@pytest.mark.parametrize("services", [tools, "tools", {Services(tools)}])
 def test_services_of_the_wrong_type(services: Any) -> None:
     for go in (connect, serve):
         with pytest.raises(TypeError, match=r"give Services\(\.\.\.\) with its handlers"):

@@ -13,6 +13,7 @@ from duologue import (
     Codec,
     DecodeError,
     EncodeError,
+    Feed,
     Namespace,
     Peer,
     PeerEvent,
@@ -86,6 +87,25 @@ class LoopPeer(Peer):
     @property
     def is_open(self) -> bool:
         return True
+
+    @property
+    def outstanding(self) -> int:
+        return 0
+
+    def add_services(self, services: ServiceMap) -> None:
+        raise NotImplementedError
+
+    def remove_services(self, services: ServiceMap) -> None:
+        raise NotImplementedError
+
+    def when_closed(self, callback: Callable[[Peer], object]) -> Callable[[], None]:
+        raise NotImplementedError
+
+    def publish(self, feed: Feed, sid: int, payload: bytes) -> None:
+        raise NotImplementedError
+
+    def end_feed(self, feed: Feed) -> None:
+        raise NotImplementedError
 
     def remote(self, namespace: Namespace) -> Remote:
         return Remote(self, namespace)

@@ -42,6 +42,13 @@ async def test_a_handler_that_comes_later_appears_in_the_router(wireformat: Wire
     assert await route.run(b'{"a":1,"b":2}', None, True) == b"3"
 
 
+def test_services_tell_their_namespaces() -> None:
+    """Tools that are given services find the messages by them."""
+    other = Namespace("other", [Square])
+    assert Services(calc, other).namespaces == (calc, other)
+    assert Services().namespaces == ()
+
+
 def test_a_handler_that_is_removed_disappears_from_the_router(wireformat: WireFormat) -> None:
     services = Services(calc)
     services.handler(add)

@@ -14,11 +14,11 @@ from types import TracebackType
 from typing import Any
 
 from duologue_adapters.engines.endings import end_in
-from duologue_adapters.engines.listener import SocketListener, listening_socket, url_of
 from duologue_adapters.engines.pipes import PipeLink
 from duologue_adapters.engines.sockets import SocketLink
+from duologue_adapters.engines.tcp import TcpListener, tune
 from duologue_adapters.engines.threads import Threads
-from duologue_adapters.ports import Engine, Job, Link, Listener, Timer
+from duologue_adapters.ports import HEARTBEAT, Engine, Job, Link, Listener, Timer
 
 
 class CallbacksEngine(Engine, AbstractAsyncContextManager[Engine]):
@@ -101,14 +101,15 @@ class CallbacksEngine(Engine, AbstractAsyncContextManager[Engine]):
         if cancelled is not None:
             raise cancelled
 
-    async def connect_tcp(self, host: str, port: int) -> Link:
-        _, link = await self._loop.create_connection(SocketLink, host, port)
+    async def connect_tcp(self, host: str, port: int, heartbeat: float = HEARTBEAT) -> Link:
+        transport, link = await self._loop.create_connection(SocketLink, host, port)
+        if (sock := transport.get_extra_info("socket")) is not None:
+            tune(sock, heartbeat)
         return link
 
-    async def listen_tcp(self, host: str, port: int) -> Listener:
+    async def listen_tcp(self, host: str, port: int, heartbeat: float = HEARTBEAT) -> Listener:
         infos = await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        sock = listening_socket(infos[0][0], infos[0][4])
-        return SocketListener(self, sock, url_of(sock))
+        return TcpListener(self, infos, heartbeat)
 
     async def socket_link(self, sock: socket.socket) -> Link:
         try:

@@ -17,12 +17,12 @@ import anyio.abc
 import anyio.lowlevel
 
 from duologue_adapters.engines.endings import end_in, end_of_process_in
-from duologue_adapters.engines.listener import SocketListener, listening_socket, url_of
 from duologue_adapters.engines.pipes import PipeStream
-from duologue_adapters.engines.sockets import name_of, tune
+from duologue_adapters.engines.sockets import name_of
 from duologue_adapters.engines.streamlink import StreamLink
+from duologue_adapters.engines.tcp import TcpListener, tune
 from duologue_adapters.engines.threads import Threads
-from duologue_adapters.ports import Engine, Job, Link, Listener, Timer
+from duologue_adapters.ports import HEARTBEAT, Engine, Job, Link, Listener, Timer
 
 _SLACK = 64
 """Timers kept before the cancelled ones among them are looked for."""
@@ -165,13 +165,14 @@ class StreamsEngine(Engine, AbstractAsyncContextManager[Engine]):
             finally:
                 self._finishing.discard(scope)
 
-    async def connect_tcp(self, host: str, port: int) -> Link:
-        return self._over_socket(await anyio.connect_tcp(host, port))
+    async def connect_tcp(self, host: str, port: int, heartbeat: float = HEARTBEAT) -> Link:
+        stream = await anyio.connect_tcp(host, port)
+        tune(stream.extra(anyio.abc.SocketAttribute.raw_socket), heartbeat)
+        return self._over_socket(stream)
 
-    async def listen_tcp(self, host: str, port: int) -> Listener:
+    async def listen_tcp(self, host: str, port: int, heartbeat: float = HEARTBEAT) -> Listener:
         infos = await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        sock = listening_socket(infos[0][0], infos[0][4])
-        return SocketListener(self, sock, url_of(sock))
+        return TcpListener(self, infos, heartbeat)
 
     async def socket_link(self, sock: socket.socket) -> Link:
         kind = anyio.abc.UNIXSocketStream if sock.family == socket.AF_UNIX else anyio.abc.SocketStream
@@ -191,7 +192,6 @@ class StreamsEngine(Engine, AbstractAsyncContextManager[Engine]):
         return self.link(PipeStream(reader, writer))
 
     def _over_socket(self, stream: anyio.abc.SocketStream) -> Link:
-        tune(stream.extra(anyio.abc.SocketAttribute.raw_socket))
         # The address of one that is gone already can't be had. Reading will tell that it is.
         return self.link(stream, name_of(stream.extra(anyio.abc.SocketAttribute.remote_address, "")))
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import anyio
 
@@ -21,7 +19,7 @@ from duologue import (
 from duologue_adapters.engines import engine_here
 from duologue_adapters.ports import Listener
 from duologue_adapters.server import running_peer, running_server
-from duologue_adapters.urls import check_options
+from duologue_adapters.urls import check_options, heartbeat_of
 from duologue_adapters.zeromq.addresses import endpoint_of
 from duologue_adapters.zeromq.dealer import open_link
 from duologue_adapters.zeromq.keys import (
@@ -32,7 +30,6 @@ from duologue_adapters.zeromq.keys import (
     server_keys,
 )
 from duologue_adapters.zeromq.router import listen
-from duologue_adapters.zeromq.session import HEARTBEAT
 
 
 class ZeroMQAdapter(Adapter):
@@ -44,7 +41,7 @@ class ZeroMQAdapter(Adapter):
     async def connect(self, url: str, settings: PeerSettings) -> AsyncGenerator[Peer, None]:
         options = settings.options
         check_options("zmq", options, CLIENT_OPTIONS)
-        keys, heartbeat = client_keys(options), _heartbeat(options)
+        keys, heartbeat = client_keys(options), heartbeat_of(options)
         seconds = settings.limits.handshake_timeout
         async with engine_here() as engine:
             try:
@@ -65,7 +62,7 @@ class ZeroMQAdapter(Adapter):
     async def serve(self, url: str, settings: ServerSettings) -> AsyncGenerator[Server, None]:
         options = settings.options
         check_options("zmq", options, SERVER_OPTIONS)
-        keys, heartbeat = server_keys(options), _heartbeat(options)
+        keys, heartbeat = server_keys(options), heartbeat_of(options)
         async with engine_here() as engine:
 
             async def bound() -> Listener:
@@ -75,13 +72,6 @@ class ZeroMQAdapter(Adapter):
 
             async with running_server(engine, bound, settings) as server:
                 yield server
-
-
-def _heartbeat(options: Mapping[str, Any]) -> float:
-    seconds = options.get("heartbeat", HEARTBEAT)
-    if not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
-        raise ValueError(f"heartbeat={seconds!r}: give seconds, more than 0")
-    return seconds
 
 
 @hookimpl

@@ -34,7 +34,7 @@ async def open_link(engine: Engine, url: str, endpoint: str, keys: Keys | None, 
     try:
         await dealer.opened()
         if link.lost is not None:
-            raise ConnectFailed(url, link.lost)
+            raise ConnectFailed(url, link.lost) from ConnectionError(link.lost)
     except BaseException:
         link.abort()
         raise

@@ -37,26 +37,30 @@ LATE = 2.0
 Fault = Callable[[Peer], Awaitable[object]]
 
 
+SECTION = "Faults, each many times: every one ends in the same way, and the connection is as good as before"
+
+
 def fault_rows() -> list[Row]:
     """All of them."""
     return [
-        Row("a handler that raises", handler_raises),
-        Row("a service that nobody serves", unknown_service),
-        Row("a payload of garbage", bad_payload),
-        Row("a message over the frame limit", message_too_large),
-        Row("an answer over the frame limit", answer_too_large),
-        Row(f"no answer within {TIMEOUT:g} s", no_answer),
+        Row("a handler that raises", handler_raises, SECTION),
+        Row("a service that nobody serves", unknown_service, SECTION),
+        Row("a payload of garbage", bad_payload, SECTION),
+        Row("a message over the frame limit", message_too_large, SECTION),
+        Row("an answer over the frame limit", answer_too_large, SECTION),
+        Row(f"no answer within {TIMEOUT:g} s", no_answer, SECTION),
     ]
 
 
-async def provoke(peer: Peer, fault: Fault, count: int, expected: str) -> tuple[Endings, float]:
+async def provoke(stage: Stage, peer: Peer, fault: Fault, count: int, expected: str) -> tuple[Endings, float]:
     """Make the same mistake `count` times. Each must end as expected, and the connection must work as before."""
     endings = Endings()
 
     async def once(number: int) -> None:
         await endings.note(fault(peer))
 
-    seconds = await in_parallel(count, AT_ONCE, once)
+    stage.progress.begin("faults", count, endings)
+    seconds = await in_parallel(count, AT_ONCE, once, stage.progress.step)
     expect(endings.counts == {expected: count}, f"{count:,} {expected}", str(endings))
     total = await peer.remote(server_side).call(Add(a=20, b=22))
     expect(
@@ -66,18 +70,18 @@ async def provoke(peer: Peer, fault: Fault, count: int, expected: str) -> tuple[
 
 
 async def _fault(stage: Stage, fault: Fault, count: int, expected: str, remark: str = "") -> Outcome:
-    async with stage.tcp("json") as peer:
-        endings, seconds = await provoke(peer, fault, count, expected)
-    return Outcome(f"{endings}{remark}; connection stays", count, seconds)
+    async with stage.connection() as peer:
+        endings, seconds = await provoke(stage, peer, fault, count, expected)
+    return Outcome(f"{endings}{remark}; connection stays", count, seconds, "faults")
 
 
 async def handler_raises(stage: Stage) -> Outcome:
     """The caller learns that it failed, and nothing else. The traceback is in the server's log."""
-    async with stage.tcp("json") as peer:
+    async with stage.connection() as peer:
         remote = peer.remote(server_side)
         before = await remote.call(Logged())
         ending = "RemoteError InternalServerError (executed: unknown)"
-        endings, seconds = await provoke(peer, lambda _: remote.call(Fail()), COUNT, ending)
+        endings, seconds = await provoke(stage, peer, lambda _: remote.call(Fail()), COUNT, ending)
         logged = await remote.call(Logged()) - before
     error = endings.last
     assert isinstance(error, RemoteError)
@@ -85,7 +89,7 @@ async def handler_raises(stage: Stage) -> Outcome:
     expect("swordfish" not in told and SECRET not in told, "no word of the exception's text", told)
     expect(logged > 0, "tracebacks in the server's log", logged)
     text = f"{endings}, no text of it; {logged} tracebacks in the server's log; connection stays"
-    return Outcome(text, COUNT, seconds)
+    return Outcome(text, COUNT, seconds, "faults")
 
 
 async def unknown_service(stage: Stage) -> Outcome:

@@ -11,13 +11,22 @@ import anyio
 from duologue import CallError, DuologueError, RemoteError
 
 
-async def in_parallel(count: int, at_once: int, job: Callable[[int], Awaitable[None]]) -> float:
-    """Do a job for each number below `count`, `at_once` of them at once. Returns the seconds that it took."""
+async def in_parallel(
+    count: int,
+    at_once: int,
+    job: Callable[[int], Awaitable[None]],
+    step: Callable[[], None] = lambda: None,
+) -> float:
+    """Do a job for each number below `count`, `at_once` of them at once. Returns the seconds that it took.
+
+    `step` is called after each.
+    """
     numbers = iter(range(count))
 
     async def worker() -> None:
         for number in numbers:
             await job(number)
+            step()
 
     began = time.perf_counter()
     async with anyio.create_task_group() as group:
@@ -45,9 +54,13 @@ class Endings:
             await call
         except DuologueError as error:
             self.last = error
-            self.counts[describe(error)] += 1
+            self.count(describe(error))
         else:
-            self.counts["answered"] += 1
+            self.count("answered")
+
+    def count(self, ending: str) -> None:
+        """One more has ended so."""
+        self.counts[ending] += 1
 
     def __str__(self) -> str:
         return "; ".join(f"{count:,} {ending}" for ending, count in self.counts.most_common())

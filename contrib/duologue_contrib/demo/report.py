@@ -1,45 +1,51 @@
-"""How the rows are shown: with colours on a terminal, as plain lines anywhere else."""
+"""How the rows are shown: what each way of it must do, and plain lines, which suit everything that is no terminal."""
 
 from __future__ import annotations
 
+import signal
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Generator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
-from rich.console import Console
-from rich.padding import Padding
-from rich.table import Table
-from rich.text import Text
-
-from duologue_contrib.demo.rows import Result, State
+from duologue_contrib.demo.progress import Progress
+from duologue_contrib.demo.rows import Result, Row, State
 
 STATE_WIDTH = 7
 TITLE_WIDTH = 43
 RATE_WIDTH = 15
 
-WIDE = 130
-"""Columns of a terminal from which on all of a row stands side by side."""
-
-_COLOURS = {State.OK: "green", State.FAILED: "bold red", State.SKIPPED: "yellow"}
-
 
 class Report(ABC):
     """Where the rows go, one by one, as they come out."""
+
+    def screen(self) -> AbstractContextManager[object]:
+        """From the first row to the last. Whatever ends it, the terminal is as before afterwards."""
+        return nullcontext()
 
     @abstractmethod
     def line(self, text: str) -> None:
         """Something that is not a row."""
 
-    @abstractmethod
     @contextmanager
-    def playing(self, title: str) -> Generator[None]:
-        """A row is being played."""
+    def playing(self, row: Row, place: str, progress: Progress) -> Generator[None]:
+        """A row is being played. `place` says which of how many it is."""
         yield
+
+    @abstractmethod
+    def refresh(self) -> None:
+        """Look at the progress again. Called several times a second."""
 
     @abstractmethod
     def row(self, result: Result) -> None:
         """How it came out."""
+
+    @abstractmethod
+    def end(
+        self, results: Sequence[Result], rows: int, seconds: float, caught: signal.Signals | None
+    ) -> None:
+        """How all came out, of so many rows, or as many of them as there were before a signal."""
 
 
 class PlainReport(Report):
@@ -49,47 +55,35 @@ class PlainReport(Report):
         sys.stdout.write(text + "\n")
         sys.stdout.flush()  # a pipe shows each row as it happens, too
 
-    @contextmanager
-    def playing(self, title: str) -> Generator[None]:
-        yield
+    def refresh(self) -> None:
+        pass  # lines don't move
 
     def row(self, result: Result) -> None:
-        state, title = result.state.value, result.title
+        state, title = result.state.value, result.row.title
         self.line(f"{state:{STATE_WIDTH}}  {title:{TITLE_WIDTH}}  {result.rate:>{RATE_WIDTH}}  {result.text}")
 
-
-class RichReport(Report):
-    """The same in colours, with the row that plays below the others. What came out wraps where the terminal is narrow."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-
-    def line(self, text: str) -> None:
-        self._console.print(Text(text, style="bold"))
-
-    @contextmanager
-    def playing(self, title: str) -> Generator[None]:
-        with self._console.status(Text(title)):
-            yield
-
-    def row(self, result: Result) -> None:
-        colour = _COLOURS[result.state]
-        text = Text(result.text, "dim")
-        grid = Table.grid(padding=(0, 2, 0, 0))
-        grid.add_column(width=STATE_WIDTH)
-        grid.add_column(width=TITLE_WIDTH)
-        grid.add_column(width=RATE_WIDTH, justify="right")
-        cells = [Text(result.state.value, colour), Text(result.title), Text(result.rate, "cyan")]
-        if self._console.width >= WIDE:
-            grid.add_column()
-            grid.add_row(*cells, text)
-            self._console.print(grid)
-        else:
-            grid.add_row(*cells)
-            self._console.print(grid, Padding(text, (0, 0, 0, STATE_WIDTH + 2)))
+    def end(
+        self, results: Sequence[Result], rows: int, seconds: float, caught: signal.Signals | None
+    ) -> None:
+        self.line(f"\n{summary(results, rows, seconds, caught)}")
+        for each in failures(results):
+            self.line(each)
 
 
-def report_for(plain: bool) -> Report:
-    """What suits where stdout leads."""
-    console = Console(highlight=False)
-    return RichReport(console) if console.is_terminal and not plain else PlainReport()
+def summary(results: Sequence[Result], rows: int, seconds: float, caught: signal.Signals | None) -> str:
+    """All in one line."""
+    counted = (
+        f"{len(results)} rows" if caught is None else f"ended by {caught.name}, {len(results)} of {rows} rows"
+    )
+    return f"{counted} in {seconds:.1f} s: {tally(results)}"
+
+
+def tally(results: Sequence[Result]) -> str:
+    """How many came out how."""
+    states = Counter(result.state for result in results)
+    return ", ".join(f"{states[state]} {state.value}" for state in State if states[state]) or "none yet"
+
+
+def failures(results: Sequence[Result]) -> list[str]:
+    """Which rows have failed, and why, once more: by now they may be far above."""
+    return [f"failed: {each.row.title}: {each.text}" for each in results if each.state is State.FAILED]

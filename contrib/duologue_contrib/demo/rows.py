@@ -30,15 +30,22 @@ class Outcome:
 
     text: str
     """What came out."""
-    calls: int = 0
-    """How many calls that were, or none if it is not about calls."""
+    count: int = 0
+    """How many calls that were, or none if it is not about what can be counted."""
     seconds: float = 0.0
     """How long they took."""
+    what: str = "calls"
+    """What was counted."""
+
+    @property
+    def per_second(self) -> float:
+        """So many a second."""
+        return self.count / max(self.seconds, 1e-9)
 
     @property
     def rate(self) -> str:
-        """Calls per second, for people."""
-        return per_second(self.calls, self.seconds, "calls") if self.calls else ""
+        """The same for people."""
+        return per_second(self.count, self.seconds, self.what) if self.count else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +55,30 @@ class Row:
     title: str
     play: Callable[[Stage], Awaitable[Outcome]]
     """Does it. Raises `NotAsExpected` if something else came out."""
+    section: str = ""
+    """The title above it and its neighbours."""
+    scheme: str = "tcp"
+    """Of the transport that it needs, whose extra may not be installed."""
     wireformat: str = "json"
-    """The one that it needs, whose extra may not be installed."""
+    """The same of the wire format."""
+    compared: bool = False
+    """Its rate is of interest beside those of its neighbours."""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
     """How a row came out, to be shown."""
 
-    title: str
+    row: Row
     state: State
     text: str
-    rate: str = ""
+    outcome: Outcome | None = None
+    """What was measured, if it went well."""
+
+    @property
+    def rate(self) -> str:
+        """See `Outcome`."""
+        return self.outcome.rate if self.outcome is not None else ""
 
 
 class NotAsExpected(Exception):
@@ -77,33 +96,34 @@ def expect(condition: bool, expected: object, got: object) -> None:
 
 def per_second(count: int, seconds: float, what: str) -> str:
     """A rate, for people."""
-    return f"{count / max(seconds, 1e-9):,.0f} {what}/s"
+    return f"{count / max(seconds, 1e-9):,.0f}{what and ' ' + what}/s"
 
 
 async def result_of(row: Row, stage: Stage) -> Result:
     """Play a row. Whatever goes wrong in it is its result; only who ends the whole demo gets through."""
-    if missing := missing_extra(row.wireformat):
-        return Result(row.title, State.SKIPPED, f"pip install '{missing}'")
     try:
+        if missing := what_is_missing(row):
+            return Result(row, State.SKIPPED, missing)
         with anyio.fail_after(LONGEST):
             outcome = await row.play(stage)
     except TimeoutError:
-        return Result(row.title, State.FAILED, f"expected an end, got none within {LONGEST:g} s")
+        return Result(row, State.FAILED, f"expected an end, got none within {LONGEST:g} s")
     except Exception as exc:
         cause = _first_of(exc)
         text = str(cause) if isinstance(cause, NotAsExpected) else f"expected no error, got {cause!r}"
-        return Result(row.title, State.FAILED, text)
-    return Result(row.title, State.OK, outcome.text, outcome.rate)
+        return Result(row, State.FAILED, text)
+    return Result(row, State.OK, outcome.text, outcome)
 
 
-def missing_extra(wireformat: str) -> str:
-    """The extra to install for a wire format whose library is missing, or nothing."""
+def what_is_missing(row: Row) -> str:
+    """What to install, if a library is missing that the row's transport or wire format needs. Or nothing."""
     try:
-        # Nothing connects before it is entered, but the wire format is looked up.
-        connect("tcp://127.0.0.1:1", wireformat=wireformat)
+        # Nothing connects before it is entered, but both are looked up.
+        connect(f"{row.scheme}://127.0.0.1:1", wireformat=row.wireformat)
     except PluginError as exc:
         if isinstance(exc.__cause__, ImportError):
-            return f"duologue[{wireformat}]"
+            # Which plug-in it is the title says.
+            return str(exc).partition("can't be imported, ")[2] or str(exc)
         raise
     return ""
 

@@ -151,16 +151,19 @@ def server_services(counts: Counts) -> Callable[[Peer], Services]:
 class Caller:
     """What the client does for the server."""
 
-    def __init__(self, cues: int = 1) -> None:
+    def __init__(self, cues: int = 1, step: Callable[[], None] = lambda: None) -> None:
+        """`step` is called for each number that was doubled."""
         self.all_cues = anyio.Event()
         """So many cues as were to come."""
         self._missing = cues
+        self._step = step
         self.services = Services(client_side)
         self.services.handler(self.double)
         self.services.handler(self.cue)
 
     async def double(self, msg: Double) -> int:
         """Twice the number."""
+        self._step()
         return 2 * msg.number
 
     async def cue(self, msg: Cue) -> None:

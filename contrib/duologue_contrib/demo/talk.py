@@ -1,131 +1,79 @@
-"""Rows about what goes well: typed calls and sends, in both directions, many at once."""
+"""Rows about the same program over each transport and in each wire format: nothing changes but the URL, or a name."""
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+import shlex
+import sys
+import time
+from collections.abc import Awaitable, Callable
 
-import anyio
-
-from duologue import Limits, Peer, Services
-from duologue_contrib.demo.messages import (
-    Add,
-    Begin,
-    CallBack,
-    MostAtOnce,
-    Note,
-    Notes,
-    Prompt,
-    Work,
-    server_side,
-)
+from duologue_contrib.demo.messages import Add, CallBack, Note, Notes, server_side
 from duologue_contrib.demo.parallel import in_parallel
 from duologue_contrib.demo.rows import Outcome, Row, expect, per_second
-from duologue_contrib.demo.server import BUDGET, SHARED, WIREFORMATS
 from duologue_contrib.demo.services import Caller
 from duologue_contrib.demo.stage import Stage
+from duologue_contrib.demo.transports import TRANSPORTS, WIREFORMATS
 
-CALLS = 2_000
-SENDS = 4_000
-CALLS_BACK = 1_000
+CALLS = 5_000
+SENDS = 10_000
+CALLS_BACK = 2_500
 AT_ONCE = 64
 
-MANY = 10_000
-"""Calls at once, on one connection."""
-CONNECTIONS = 10
-ON_EACH = 300
-"""Calls at once on each of several connections."""
-WORK = 0.002
-"""Seconds that each of them takes: 100 at once could do 50,000 a second."""
 
-
-def talk_rows() -> list[Row]:
-    """All of them."""
+def transport_rows() -> list[Row]:
+    """One for each transport, all in json."""
+    section = f'One program, any transport: connect(url, wireformat="{WIREFORMATS[0]}"), calls and one-way messages, both ways'
     return [
-        *(_talking("memory", wireformat) for wireformat in WIREFORMATS),
-        *(_talking("tcp", wireformat) for wireformat in WIREFORMATS),
-        Row(f"{MANY:,} calls at once, budget of {BUDGET}", many_on_one),
-        Row(f"{ON_EACH} on each of {CONNECTIONS} connections, one budget", many_on_several),
+        _row(f"{each.scheme}, {WIREFORMATS[0]}: {each.what}", section, each.scheme, WIREFORMATS[0])
+        for each in TRANSPORTS
     ]
 
 
-def _talking(transport: str, wireformat: str) -> Row:
-    def connection(stage: Stage, services: Services) -> AbstractAsyncContextManager[Peer]:
-        return (
-            stage.memory(wireformat, services) if transport == "memory" else stage.tcp(wireformat, services)
-        )
+def wireformat_rows() -> list[Row]:
+    """TCP in the wire formats that remain."""
+    section = "The same in other wire formats: by their names"
+    return [_row(f"tcp, {each}", section, "tcp", each) for each in WIREFORMATS[1:]]
 
+
+def _row(title: str, section: str, scheme: str, wireformat: str) -> Row:
+    return Row(title, _talking(scheme, wireformat), section, scheme, wireformat, compared=True)
+
+
+def _talking(scheme: str, wireformat: str) -> Callable[[Stage], Awaitable[Outcome]]:
     async def play(stage: Stage) -> Outcome:
-        async with connection(stage, Caller().services) as peer:
-            return await talk(peer)
+        caller = Caller(step=stage.progress.step)
+        async with stage.connection(scheme, wireformat, caller.services) as peer:
+            remote = peer.remote(server_side)
+            step = stage.progress.step
 
-    return Row(f"{transport}, {wireformat}: calls, sends, calls back", play, wireformat)
+            async def add(number: int) -> None:
+                total = await remote.call(Add(a=number, b=1))
+                expect(total == number + 1, f"{number} + 1 = {number + 1}", total)
 
+            async def note(number: int) -> None:
+                await remote.send(Note(text=f"note {number}"))
 
-async def talk(peer: Peer) -> Outcome:
-    """Calls, sends, and the server's calls to us, `AT_ONCE` at a time."""
-    remote = peer.remote(server_side)
+            # When a child has been started it is not ready yet. The time for that is no time of its calls.
+            await add(0)
+            stage.progress.begin("calls", CALLS)
+            calling = await in_parallel(CALLS, AT_ONCE, add, step)
 
-    async def add(number: int) -> None:
-        total = await remote.call(Add(a=number, b=1))
-        expect(total == number + 1, f"{number} + 1 = {number + 1}", total)
+            stage.progress.begin("one-way messages", SENDS)
+            began = time.perf_counter()
+            await in_parallel(SENDS, 1, note, step)
+            arrived = await remote.call(Notes(expected=SENDS))
+            sends = per_second(SENDS, time.perf_counter() - began, "")
+            expect(arrived == SENDS, f"{SENDS} notes at the server", arrived)
 
-    async def note(number: int) -> None:
-        await remote.send(Note(text=f"note {number}"))
+            stage.progress.begin("calls back", CALLS_BACK)
+            began = time.perf_counter()
+            total = await remote.call(CallBack(count=CALLS_BACK, at_once=AT_ONCE))
+            back = per_second(CALLS_BACK, time.perf_counter() - began, "")
+            wanted = sum(2 * number for number in range(CALLS_BACK))
+            expect(total == wanted, f"our answers to add up to {wanted:,} at the other end", total)
+        # Where Python lies says nothing, and takes half of the line.
+        url = stage.url_of(scheme, wireformat).replace(shlex.quote(sys.executable), "python")
+        text = f"{CALLS:,} answered; {CALLS_BACK:,} calls back, {back}; {SENDS:,} one-way, {sends}; {url}"
+        return Outcome(text, CALLS, calling)
 
-    calling = await in_parallel(CALLS, AT_ONCE, add)
-    began = anyio.current_time()
-    await in_parallel(SENDS, 1, note)
-    arrived = await remote.call(Notes(expected=SENDS))
-    sending = anyio.current_time() - began
-    expect(arrived == SENDS, f"{SENDS} notes at the server", arrived)
-    began = anyio.current_time()
-    total = await remote.call(CallBack(count=CALLS_BACK, at_once=AT_ONCE))
-    calling_back = anyio.current_time() - began
-    wanted = sum(2 * number for number in range(CALLS_BACK))
-    expect(total == wanted, f"our handler's answers to add up to {wanted:,} at the server", total)
-    sends, back = per_second(SENDS, sending, "sends"), per_second(CALLS_BACK, calling_back, "calls")
-    return Outcome(f"answers right; {sends}, all arrived; the server calls us: {back}", CALLS, calling)
-
-
-async def many_on_one(stage: Stage) -> Outcome:
-    """Far more than a connection takes at once: the rest waits, parked at the server or in line here."""
-    caller = Caller()
-    async with stage.tcp("json", caller.services, limits=Limits(waiting=MANY)) as peer:
-        return await _many([peer], caller, MANY)
-
-
-async def many_on_several(stage: Stage) -> Outcome:
-    """No limit is raised for it, and one budget holds for all connections of a server."""
-    caller = Caller(CONNECTIONS)
-    async with AsyncExitStack() as stack:
-        connections = [stage.tcp(SHARED, caller.services, wireformat="json") for _ in range(CONNECTIONS)]
-        peers = [await stack.enter_async_context(each) for each in connections]
-        return await _many(peers, caller, CONNECTIONS * ON_EACH)
-
-
-async def _many(peers: list[Peer], caller: Caller, count: int) -> Outcome:
-    remotes = [peer.remote(server_side) for peer in peers]
-    await remotes[0].call(MostAtOnce())
-    begun = 0
-    seconds = 0.0
-
-    async def work(number: int) -> None:
-        nonlocal begun
-        begun += 1
-        if begun == count:
-            group.start_soon(let_them_begin)
-        await remotes[number % len(remotes)].call(Work(seconds=WORK))
-
-    async def let_them_begin() -> None:
-        # When the cues are here, all calls for which there was room have arrived, and as many run as may.
-        for remote in remotes:
-            await remote.send(Prompt())
-        await caller.all_cues.wait()
-        await remotes[0].send(Begin())
-
-    async with anyio.create_task_group() as group:
-        seconds = await in_parallel(count, count, work)
-    most = await remotes[0].call(MostAtOnce())
-    expect(most <= BUDGET, f"at most {BUDGET} at once", most)
-    expect(most > 0.9 * BUDGET, f"the budget of {BUDGET} to be used", f"at most {most} at once")
-    return Outcome(f"all answered; at most {most} ran at once, by the server's own count", count, seconds)
+    return play

@@ -27,6 +27,7 @@ from duologue.protocol.errors import (
 )
 from duologue.protocol.events import ErrorReported, Event, IncomingRequest
 from duologue.protocol.failures import call_error, read_error
+from duologue.protocol.feed import Feed
 from duologue.protocol.frames import LENGTH_PREFIXED, Framing
 from duologue.protocol.ids import ERROR_SID, RESPONSE_SID
 from duologue.protocol.incoming import REFUSAL_SIZE, Incoming, not_delivered
@@ -36,6 +37,7 @@ from duologue.protocol.outbox import Outbox
 from duologue.protocol.outgoing import NESTED_SHARE, Outgoing
 from duologue.protocol.pending import OutgoingCall, OutgoingSend, StrayCounter
 from duologue.protocol.reading import Reading
+from duologue.protocol.relaying import Relays
 from duologue.protocol.routes import Router
 
 
@@ -76,6 +78,8 @@ class Connection:
         )
         self._strays = StrayCounter(limits.strays)
         self._life = Lifecycle()
+        self._relays = Relays(self._life, self._incoming, self._outgoing, self._events)
+        self._incoming.relays = self._relays
         self._ending = Ending(
             limits,
             self._life,
@@ -83,6 +87,7 @@ class Connection:
             self._outgoing,
             self._incoming,
             self._outbox,
+            self._relays,
             self._events,
             error_bodies.encode,
             framing,
@@ -118,6 +123,21 @@ class Connection:
         if self._reading.is_paused:
             self._read_on(now)  # now room is awaited, so reading may have to go on
         return send
+
+    def publish(self, feed: Feed, sid: int, payload: bytes, now: float) -> None:
+        """Send to a subscriber, one way. Without room it waits in the feed, or goes by the feed's policy (docs/pubsub.md).
+
+        Raises `ConnectionClosed`, `FrameTooLarge`, or `ValueError` for a reserved service id.
+        """
+        if not self._life.is_open:
+            raise self._ending.error()
+        self._outgoing.publish(feed, sid, payload, now)
+        if feed.is_overrun:
+            self.close("a subscriber is too slow", 0.0, now)
+
+    def end_feed(self, feed: Feed) -> None:
+        """The subscription is over: what waits in the feed is let go."""
+        self._outgoing.end_feed(feed)
 
     def cancel(self, item: OutgoingCall | OutgoingSend, now: float) -> Executed:
         """Nobody waits for this any more. No event follows; says whether its handler may run nevertheless."""
@@ -173,6 +193,14 @@ class Connection:
     def unlend(self, request: IncomingRequest, now: float) -> None:
         """The wait is over."""
         self._incoming.unlend(request)
+
+    def relay(self, request: IncomingRequest, target: Relays, now: float) -> None:
+        """Let another connection answer a request that was delivered, in place of a handler. Nothing is owed for it any more.
+
+        `target` is the `relays` of that connection. Both connections must be given the same clock. Raises `ValueError` if the request is not running.
+        """
+        self._relays.relay(self._incoming.hand_over(request, target), now)
+        self.look(now)
 
     def permit_freed(self, now: float) -> None:
         """What `on_permit` told of: a permit of a shared budget may be free."""
@@ -294,6 +322,11 @@ class Connection:
         return self._incoming
 
     @property
+    def relays(self) -> Relays:
+        """What has to do with other connections. Its `name` and `wireformat` are to be set before anything is relayed."""
+        return self._relays
+
+    @property
     def outbox(self) -> Outbox:
         """What waits to be sent, to look at."""
         return self._outbox
@@ -325,14 +358,14 @@ class Connection:
                 if sid == ERROR_SID:
                     self._error_received(cid, payload, now)
                 elif sid == RESPONSE_SID:
-                    if not outgoing.response_received(cid, payload):
+                    if not outgoing.response_received(cid, payload, now):
                         self._unexpected_answer(cid, now)
                     elif outgoing.has_waiting:
                         outgoing.admit(now)
                 elif not is_open:
                     incoming.refuse_new(sid, cid, payload, now)
                 elif cid == 0:
-                    incoming.send_received(sid, payload)
+                    incoming.send_received(sid, payload, now)
                 else:
                     incoming.call_received(sid, cid, payload, outgoing.pending.owed > 0, now)
                 if (sends.is_full or parking.is_full or outbox.refusals) and self._must_pause():
@@ -365,7 +398,7 @@ class Connection:
 
     def _error_received(self, cid: int, payload: bytes, now: float) -> None:
         kind, text = read_error(payload, self._bodies.decode)
-        if not self._outgoing.error_received(cid, call_error(kind, text)):
+        if not self._outgoing.error_received(cid, call_error(kind, text), now):
             self._events.append(ErrorReported(kind, cid, text))
             self._unexpected_answer(cid, now)
         if self._outgoing.has_waiting:

@@ -27,6 +27,7 @@ from duologue.protocol.limits import Limits
 from duologue.protocol.outbox import Outbox
 from duologue.protocol.outgoing import Outgoing
 from duologue.protocol.reading import Reading
+from duologue.protocol.relaying import Relays
 
 
 class Ending:
@@ -40,6 +41,7 @@ class Ending:
         outgoing: Outgoing,
         incoming: Incoming,
         outbox: Outbox,
+        relays: Relays,
         events: list[Event],
         encode_error: Callable[[Any], bytes],
         framing: Framing,
@@ -51,6 +53,7 @@ class Ending:
         self._outgoing = outgoing
         self._incoming = incoming
         self._outbox = outbox
+        self._relays = relays
         self._events = events
         self._encode_error = encode_error
 
@@ -62,7 +65,7 @@ class Ending:
             raise ValueError(f"a grace of {grace!r} seconds: give 0 or more")
         life = self._life
         if life.is_open:
-            self._leave_open(CloseReason.CLOSED_LOCALLY, reason)
+            self._leave_open(CloseReason.CLOSED_LOCALLY, reason, now)
             self._incoming.clear_parking(now, answer=True)
             if self._incoming.running and grace > 0:
                 life.move(Trigger.CLOSE_WITH_GRACE)
@@ -81,11 +84,11 @@ class Ending:
             return
         if life.is_open:
             if reading.decoder.is_inside_frame:
-                self._leave_open(CloseReason.TRUNCATED, reading.describe_rest())
+                self._leave_open(CloseReason.TRUNCATED, reading.describe_rest(), now)
             elif reading.cut_short:
-                self._leave_open(CloseReason.TRUNCATED, reading.cut_short)
+                self._leave_open(CloseReason.TRUNCATED, reading.cut_short, now)
             else:
-                self._leave_open(CloseReason.CLOSED_BY_REMOTE, "")
+                self._leave_open(CloseReason.CLOSED_BY_REMOTE, "", now)
             self._incoming.clear_parking(now, answer=False)
             if self._incoming.running and self._limits.eof_grace > 0:
                 life.move(Trigger.END_OF_STREAM_WITH_GRACE)
@@ -98,7 +101,7 @@ class Ending:
 
     def protocol_error(self, error: ProtocolError, now: float) -> None:
         """The remote is out of step: tell it, and close. What it sent before stays as it was decided."""
-        self._leave_open(CloseReason.PROTOCOL_ERROR, str(error))
+        self._leave_open(CloseReason.PROTOCOL_ERROR, str(error), now)
         self._incoming.clear_parking(now, answer=False)
         payload = self._encode_error(connection_error_body(_public_text(error)))
         header = self._framing.header(self._framing.overhead + len(payload), ERROR_SID, 0)
@@ -111,7 +114,7 @@ class Ending:
         if self._life.phase is Phase.CLOSED:
             return
         if self._life.is_open:
-            self._leave_open(reason, detail)
+            self._leave_open(reason, detail, now)
         self._incoming.clear_parking(now, answer=False)
         self._incoming.cancel_running(now, answer=False)
         self._finish(Trigger.TRANSPORT_LOST)
@@ -165,10 +168,12 @@ class Ending:
 
     # -- inside --------------------------------------------------------------------------------------
 
-    def _leave_open(self, reason: CloseReason, detail: str) -> None:
+    def _leave_open(self, reason: CloseReason, detail: str, now: float) -> None:
         """Whoever waits for an answer, or for room, learns the end at once: before the handlers get their time."""
         self._life.leave_open(reason, detail)
-        self._outgoing.fail_all(self._end_error)
+        self._outgoing.fail_all(self._end_error, now)
+        assert self._life.reason is not None
+        self._relays.leave_open(self._life.reason, self._life.detail)
 
     def _end_error(self, executed: Executed) -> CallError:
         reason = self._life.reason
@@ -190,6 +195,7 @@ class Ending:
         self._reading.eof_seen = True  # there is nothing to read any more, either
         self._outbox.clear()
         assert life.reason is not None
+        self._relays.end()
         self._events.append(PeerClosed(life.reason, life.detail))
 
 

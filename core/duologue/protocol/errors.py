@@ -62,8 +62,17 @@ class FailureKind(StrEnum):
     """Refused: this end is closing."""
     CANCELLED = "Cancelled"
     """The handler was cancelled since the connection ended."""
+    RELAY_GONE = "RelayGone"
+    """The peer that the request was relayed to is closed, or closed before it answered."""
+    RELAY_REFUSED = "RelayRefused"
+    """Not relayed: it would go back to the peer that it came from, or the other peer has another wire format."""
+    RELAY_FAILED = "RelayFailed"
+    """The peer that the request was relayed to answered with an error of its own making."""
+    TIMEOUT = "Timeout"
+    """The peer that the request was relayed to did not answer in time."""
     DROPPED = "Dropped"
-    """A one-way message was let go: over the budget with `Limits(sends_policy="drop")`, or since the connection ended."""
+    """A one-way message was let go: over the budget with `Limits(sends_policy="drop")`, since the connection ended, or
+    since the peer that it was to be relayed to had no room for it in time."""
 
 
 class DuologueError(Exception):
@@ -97,6 +106,10 @@ class EncodeError(DuologueError):
 
 class DecodeError(DuologueError):
     """Received bytes are not a valid value of the declared type. The text names the field."""
+
+
+class RelayRefused(DuologueError):
+    """A request is not relayed, for what its text says. Stays at this end: the one who asked learns that it failed."""
 
 
 class SendTimeout(DuologueError):

@@ -6,12 +6,14 @@ A received request is its own event, and the token that the driver answers it wi
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from duologue.protocol.errors import CallError, CloseReason, DuologueError, ErrorKind, FailureKind
 
 if TYPE_CHECKING:
     from duologue.protocol.pending import OutgoingCall, OutgoingSend
+    from duologue.protocol.relaying import Relays
     from duologue.protocol.routes import Route
 
 
@@ -24,6 +26,7 @@ class IncomingRequest:
         "is_cancelled",
         "is_delivered",
         "is_ended",
+        "is_held",
         "payload",
         "peer",
         "permit",
@@ -52,6 +55,8 @@ class IncomingRequest:
         """Answered by the connection itself, as it ends. The driver still owes one `done`."""
         self.is_ended = False
         """Nothing is owed any more."""
+        self.is_held = False
+        """It is to be relayed and waits for room there. So it counts among the parked ones here."""
         self.permit = False
         """It holds a permit or a send slot, or has lent it."""
         self.waits = 0
@@ -72,6 +77,56 @@ class SendReceived(IncomingRequest):
     """A one-way message to run: end it with `done`, or with `fail` if the handler failed."""
 
     __slots__ = ()
+
+
+class RelayedCall(CallReceived):
+    """A call that another connection is to answer: one entry among the unanswered calls of both.
+
+    What is the same for all of them stands in the class, so that making one costs less.
+    """
+
+    __slots__ = ("deadline", "expires", "id", "relays", "target")
+
+    is_delivered = True
+    is_cancelled = False
+    permit = False
+    waits = 0
+
+    def __init__(
+        self, sid: int, cid: int, payload: bytes, route: Route, relays: Relays, target: Relays
+    ) -> None:
+        self.sid = sid
+        self.cid = cid
+        self.payload = payload
+        self.route = route
+        self.is_ended = False
+        self.is_held = False
+        self.relays = relays
+        """Of the connection that it came by."""
+        self.target = target
+        """Of the connection that it goes to."""
+        self.id = 0
+        """Its id there; 0 while it waits for room."""
+        self.deadline: float | None = None
+        """When it fails, if it has to wait for room; None for never."""
+        self.expires = math.inf
+        """When it fails, if it need not: the same, kept in another way."""
+
+
+class RelayedSend(SendReceived):
+    """A one-way message that waits for room on another connection."""
+
+    __slots__ = ("deadline", "relays", "target")
+
+    def __init__(self, sid: int, payload: bytes, route: Route, relays: Relays, target: Relays) -> None:
+        super().__init__(sid, 0, payload, route)
+        self.is_delivered = self.permit = True
+        self.relays = relays
+        """Of the connection that it came by."""
+        self.target = target
+        """Of the connection that it goes to."""
+        self.deadline = 0.0
+        """When it is dropped."""
 
 
 class RequestCancelled:
@@ -191,6 +246,23 @@ class PeerClosed:
         return f"PeerClosed({self.reason.value}, {self.detail!r})"
 
 
+class RelayTargetLost:
+    """A peer that requests of this connection were relayed to has closed. What went there and was not answered has failed."""
+
+    __slots__ = ("detail", "reason", "target")
+
+    def __init__(self, target: str, reason: CloseReason, detail: str) -> None:
+        self.target = target
+        """Its name, or its address if it has none."""
+        self.reason = reason
+        """Who ended its connection, and how."""
+        self.detail = detail
+        """More words about that."""
+
+    def __repr__(self) -> str:
+        return f"RelayTargetLost({self.target!r}, {self.reason.value}, {self.detail!r})"
+
+
 class EventsMissed:
     """An observer was too slow: so many events were dropped before the next one."""
 
@@ -215,6 +287,7 @@ Event = (
     | WritingFinished
     | RequestFailed
     | ErrorReported
+    | RelayTargetLost
     | PeerClosed
 )
 """What `Connection.events` gives."""

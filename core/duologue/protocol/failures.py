@@ -31,6 +31,10 @@ WIRE_KINDS: dict[FailureKind, ErrorKind] = {
     FailureKind.OVERLOADED: ErrorKind.INTERNAL_SERVER_ERROR,
     FailureKind.UNAVAILABLE: ErrorKind.INTERNAL_SERVER_ERROR,
     FailureKind.CANCELLED: ErrorKind.INTERNAL_SERVER_ERROR,
+    FailureKind.RELAY_GONE: ErrorKind.INTERNAL_SERVER_ERROR,
+    FailureKind.RELAY_REFUSED: ErrorKind.INTERNAL_SERVER_ERROR,
+    FailureKind.RELAY_FAILED: ErrorKind.INTERNAL_SERVER_ERROR,
+    FailureKind.TIMEOUT: ErrorKind.TIMEOUT,
     FailureKind.DROPPED: ErrorKind.INTERNAL_SERVER_ERROR,
 }
 """What the remote learns of a failure here."""

@@ -7,7 +7,7 @@ A request that arrives is delivered, parked, refused, or fails; a request that w
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from duologue.protocol.budget import CallBudget, SendBudget
 from duologue.protocol.errors import FailureKind, ProtocolError
@@ -15,6 +15,8 @@ from duologue.protocol.events import (
     CallReceived,
     Event,
     IncomingRequest,
+    RelayedCall,
+    RelayedSend,
     RequestCancelled,
     RequestFailed,
     SendReceived,
@@ -26,6 +28,9 @@ from duologue.protocol.limits import Limits
 from duologue.protocol.outbox import Outbox
 from duologue.protocol.parking import Parking
 from duologue.protocol.routes import Router
+
+if TYPE_CHECKING:
+    from duologue.protocol.relaying import Relays
 
 REFUSAL_SIZE = 160
 """An upper bound for the frame of a refusal, in any of the wire formats."""
@@ -63,6 +68,8 @@ class Incoming:
         """Every call that is not answered, parked ones too, by id."""
         self._running: dict[IncomingRequest, None] = {}
         """Every request that was delivered and has not ended."""
+        self.relays: Relays
+        """Where the requests go that others are to answer."""
 
     # -- requests arrive ---------------------------------------------------------------------
 
@@ -71,8 +78,21 @@ class Incoming:
         if cid in self._calls:
             raise _id_in_use(cid)
         route = self.router(sid)
-        self._calls[cid] = call = CallReceived(sid, cid, payload, route)
         parking = self.parking
+        if (
+            route is not None
+            and route.relays_to is not None
+            and not parking.waiting
+            and self._outbox.gated_since is None
+        ):
+            target = route.relays_to()
+            if target is not None:
+                relayed = RelayedCall(sid, cid, payload, route, self.relays, target)
+                if self.relays.try_relay(relayed, target, now):
+                    self._calls[cid] = relayed
+                    self._running[relayed] = None
+                    return
+        self._calls[cid] = call = CallReceived(sid, cid, payload, route)
         if route is not None and route.has_handler:
             if (
                 not parking.waiting
@@ -101,9 +121,13 @@ class Incoming:
         elif not self._refuse_if_full(call, may_refuse, now):
             parking.park(call)
 
-    def send_received(self, sid: int, payload: bytes) -> None:
+    def send_received(self, sid: int, payload: bytes, now: float) -> None:
         """Deliver, line up or drop. One-way messages owe no answer, so the gate is nothing to them."""
         route = self.router(sid)
+        if route is not None and route.relays_to is not None:
+            target = route.relays_to()
+            if target is not None and self.relays.try_relay_send(sid, payload, target, now):
+                return
         send = SendReceived(sid, 0, payload, route)
         if route is None:
             self._report(send, FailureKind.UNKNOWN_SERVICE)
@@ -168,6 +192,8 @@ class Incoming:
         """The request has ended: give back what it holds. Nothing else gives anything back at the end of a request."""
         request.is_ended = True
         del self._running[request]
+        if request.is_held:
+            self.let_go(request)
         size = len(request.payload) + self._overhead
         # Whoever holds the request for longer, a context or a task that outlives the handler, holds nothing else by it.
         request.payload = b""
@@ -216,6 +242,49 @@ class Incoming:
                 self.budget.unlend()
             else:
                 self.sends.unlend(len(request.payload) + self._overhead)
+
+    def hand_over(self, request: IncomingRequest, target: Relays) -> RelayedCall | RelayedSend:
+        """A request that was delivered is to be relayed after all: the driver has found out where."""
+        if not request.is_delivered or request.is_ended or request.route is None:
+            raise not_delivered(request)
+        sid, cid, payload, route = request.sid, request.cid, request.payload, request.route
+        relayed: RelayedCall | RelayedSend
+        if cid:
+            relayed = self._calls[cid] = RelayedCall(sid, cid, payload, route, self.relays, target)
+        else:
+            relayed = RelayedSend(sid, payload, route, self.relays, target)
+        del self._running[request]
+        self._running[relayed] = None
+        request.is_ended = True
+        request.payload = b""
+        request.handler = None
+        return relayed
+
+    def relay_answered(self, call: RelayedCall, payload: bytes, now: float) -> None:
+        """The other connection has the answer to a call. It holds nothing here, so there is nothing to give back."""
+        size = len(payload)
+        if size > self._max_payload:
+            self.fail(call, FailureKind.FRAME_TOO_LARGE, now)
+            return
+        call.is_ended = True
+        cid = call.cid
+        del self._calls[cid], self._running[call]
+        self._outbox.put_answer(self._header(self._overhead + size, RESPONSE_SID, cid), payload, now)
+
+    def refuse_relayed(self, call: RelayedCall, now: float) -> None:
+        """There is neither room for it at the other connection, nor in the parking."""
+        self._refuse(call, FailureKind.OVERLOADED, now)
+        self.release(call, now)
+
+    def hold(self, call: RelayedCall) -> None:
+        """A call waits for room at the other connection. It counts as parked, but nothing stands behind it."""
+        call.is_held = True
+        self.parking.hold(len(call.payload) + self._overhead)
+
+    def let_go(self, call: IncomingRequest) -> None:
+        """It waits no longer."""
+        call.is_held = False
+        self.parking.let_go(len(call.payload) + self._overhead)
 
     # -- what may go on --------------------------------------------------------------------------
 
@@ -287,7 +356,7 @@ class Incoming:
 
     def cancel_running(self, now: float, *, answer: bool) -> None:
         """The handlers' time is over. They keep what they hold until the driver says that they have ended."""
-        for request in self._running:
+        for request in tuple(self._running):
             if request.is_cancelled:
                 continue
             if request.cid:
@@ -295,8 +364,12 @@ class Incoming:
                     self._answer_failure(request, FailureKind.CANCELLED, now)
                 else:
                     del self._calls[request.cid]
-            request.is_cancelled = True
-            self._events.append(RequestCancelled(request))
+            if isinstance(request, RelayedCall | RelayedSend):
+                self.relays.give_up(request, now)
+                self.release(request, now)
+            else:
+                request.is_cancelled = True
+                self._events.append(RequestCancelled(request))
 
     # -- inside ---------------------------------------------------------------------------------------
 

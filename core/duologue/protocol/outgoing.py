@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any
 
 from duologue.protocol.deadlines import Deadlines
-from duologue.protocol.errors import CallError, CallTimeout, Executed, FrameTooLarge, Overloaded, SendTimeout
-from duologue.protocol.events import CallFailed, Event, ResponseReceived, SendAccepted, SendFailed
+from duologue.protocol.errors import (
+    CallError,
+    CallTimeout,
+    DuologueError,
+    Executed,
+    FrameTooLarge,
+    Overloaded,
+    SendTimeout,
+)
+from duologue.protocol.events import (
+    CallFailed,
+    Event,
+    RelayedCall,
+    RelayedSend,
+    ResponseReceived,
+    SendAccepted,
+    SendFailed,
+)
+from duologue.protocol.feed import Feed
 from duologue.protocol.frames import Framing
 from duologue.protocol.ids import CONTROL_SIDS, is_reserved
 from duologue.protocol.limits import Limits
 from duologue.protocol.outbox import Outbox
-from duologue.protocol.pending import OutgoingCall, OutgoingSend, PendingCalls
+from duologue.protocol.pending import OutgoingCall, OutgoingSend, PendingCall, PendingCalls
 
 _FIRST_RESERVED = CONTROL_SIDS.start
 """Ids under this, but for 0, are surely not reserved: one comparison for nearly all of them."""
@@ -29,12 +48,14 @@ class Outgoing:
         "_arrivals",
         "_deadlines",
         "_events",
+        "_feeds",
         "_header",
         "_high",
         "_limits",
         "_low",
         "_max_payload",
         "_nested_limit",
+        "_next_relayed_expires",
         "_outbox",
         "_overhead",
         "_owed_limit",
@@ -60,11 +81,16 @@ class Outgoing:
         self._outbox = outbox
         self._events = events
         self._deadlines = Deadlines()
-        self._waiting_calls: OrderedDict[OutgoingCall, int] = OrderedDict()
+        self._waiting_calls: OrderedDict[PendingCall, int] = OrderedDict()
         """Those who wait for room, each with its number in the order of arrival."""
-        self._waiting_nested: OrderedDict[OutgoingCall, int] = OrderedDict()
+        self._waiting_nested: OrderedDict[PendingCall, int] = OrderedDict()
         """Those of them that handlers made. They wait for room in the outbox alone."""
-        self._waiting_sends: OrderedDict[OutgoingSend, int] = OrderedDict()
+        self._waiting_sends: OrderedDict[OutgoingSend | RelayedSend, int] = OrderedDict()
+        self._feeds: dict[Feed, None] | None = None
+        """Those in which something waits. Made when one is needed: most connections have no subscriber at the other end."""
+        self._next_relayed_expires = math.inf
+        """When the first of the relayed calls expires. They are not in the heap: nearly all have the same time-out, and are
+        answered long before, so it pays to look through those that are left when that time comes."""
         self._arrivals = 0
         self.is_blocked = False
         """A request found the outbox full, and it is not yet down to its low-water mark."""
@@ -76,26 +102,57 @@ class Outgoing:
     ) -> OutgoingCall:
         if not 0 < sid < _FIRST_RESERVED or len(payload) > self._max_payload or deadline != deadline:
             self._check(sid, payload, deadline)
-        call = OutgoingCall(sid, b"", deadline)
+        call = OutgoingCall(sid, payload, deadline)
         if deadline is not None and deadline <= now:
             call.is_ended = True
             self._events.append(CallFailed(call, CallTimeout(Executed.NO)))
-            return call
-        if nested:
-            self._check_nested()
-        line = self._waiting_nested if nested else self._waiting_calls
-        if not line and (nested or self.pending.owed < self._owed_limit) and self._has_room():
-            call_id = self.pending.add(call)
-            header = self._header(self._overhead + len(payload), sid, call_id)
-            self._outbox.put_request(call_id, header, payload, now)
         else:
-            self._check_line("calls")
-            call.payload = payload
-            self._arrivals += 1
-            line[call] = self._arrivals
-        if deadline is not None:
-            self._deadlines.add(deadline, call)
+            self._begin(call, nested, now)
         return call
+
+    def relay(self, call: RelayedCall, nested: bool, now: float) -> bool:
+        """The same for a call of another connection's remote. Says whether it is in the outbox; else it waits for room."""
+        self.check_size(len(call.payload))
+        return self._begin(call, nested, now)
+
+    def try_relay(self, call: RelayedCall, now: float) -> bool:
+        """The common case of that: straight into the outbox. False, and nothing was done, if it would have to wait, or fails."""
+        payload = call.payload
+        size = len(payload)
+        if self._waiting_calls or self.pending.owed >= self._owed_limit or size > self._max_payload:
+            return False
+        outbox = self._outbox
+        if (self.is_blocked or outbox.level >= self._high) and not self._has_room():
+            return False
+        assert call.route is not None
+        timeout = call.route.relay_timeout
+        if timeout is not None:
+            call.expires = expires = now + timeout
+            if expires < self._next_relayed_expires:
+                self._next_relayed_expires = expires
+        call_id = self.pending.add(call)
+        outbox.put_request(call_id, self._header(self._overhead + size, call.sid, call_id), payload, now)
+        call.payload = b""
+        return True
+
+    def try_relay_send(self, sid: int, payload: bytes, now: float) -> bool:
+        """Send what another connection's remote has sent. False, and nothing was done, if it would have to wait, or fails."""
+        if self._waiting_sends or len(payload) > self._max_payload or not self._has_room():
+            return False
+        self._outbox.put_request(0, self._header(self._overhead + len(payload), sid, 0), payload, now)
+        return True
+
+    def check_size(self, size: int) -> None:
+        """Raise `FrameTooLarge` for a payload that is over the limit here."""
+        if size > self._max_payload:
+            raise FrameTooLarge(size + self._overhead, self._limits.max_frame)
+
+    def line_up(self, send: RelayedSend) -> None:
+        """Let it wait for the room that there was not. Raises `Overloaded`."""
+        self._check_line("sends")
+        self._arrivals += 1
+        self._waiting_sends[send] = self._arrivals
+        self._deadlines.add(send.deadline, send)
 
     def send(self, sid: int, payload: bytes, deadline: float | None, now: float) -> OutgoingSend | None:
         if not 0 < sid < _FIRST_RESERVED or len(payload) > self._max_payload or deadline != deadline:
@@ -115,40 +172,67 @@ class Outgoing:
             self._deadlines.add(deadline, send)
         return send
 
-    def cancel(self, item: OutgoingCall | OutgoingSend, now: float) -> Executed:
+    def cancel(self, item: PendingCall | OutgoingSend | RelayedSend, now: float) -> Executed:
         """The one who waited gave up: no event, since nobody is left to read it."""
         if item.is_ended:
             return Executed.UNKNOWN
-        if isinstance(item, OutgoingSend):
+        item.is_ended = True
+        if item.deadline is not None:
+            self._deadlines.note_ended()
+        if isinstance(item, OutgoingSend | RelayedSend):
             del self._waiting_sends[item]
-            self._end(item)
             return Executed.NO
-        executed = self._give_up(item, now)
+        executed = self._executed(item)
+        self._forget(item, executed, now)
         if item.id and executed is Executed.NO:
             self._outbox.remove_calls({item.id})
         self.admit(now)
         return executed
 
+    def publish(self, feed: Feed, sid: int, payload: bytes, now: float) -> None:
+        """Send to a subscriber, or let it wait in the feed. Nobody waits for it, so nothing tells when it leaves."""
+        if not 0 < sid < _FIRST_RESERVED or len(payload) > self._max_payload:
+            self._check(sid, payload, None)
+        if not feed.waiting and not self._waiting_sends and self._has_room():
+            feed.sent += 1
+            self._outbox.put_request(0, self._header(self._overhead + len(payload), sid, 0), payload, now)
+            return
+        self._arrivals += 1
+        feed.put(self._arrivals, sid, payload)
+        if self._feeds is None:
+            self._feeds = {}
+        self._feeds[feed] = None
+
+    def end_feed(self, feed: Feed) -> None:
+        """The subscription is over: what waits will not be sent."""
+        feed.clear()
+        if self._feeds is not None:
+            self._feeds.pop(feed, None)
+
     # -- what the remote answers ------------------------------------------------------------
 
-    def response_received(self, call_id: int, payload: bytes) -> bool:
+    def response_received(self, call_id: int, payload: bytes, now: float) -> bool:
         """Resolve the call, if one waits for this."""
         call = self.pending.pop(call_id)
         if call is None:
             return False
-        call.is_ended = True
+        if isinstance(call, RelayedCall):
+            call.relays.answered(call, payload, now)
+        else:
+            call.is_ended = True
+            self._events.append(ResponseReceived(call, payload))
         if call.deadline is not None:
             self._deadlines.note_ended()
-        self._events.append(ResponseReceived(call, payload))
         return True
 
-    def error_received(self, call_id: int, error: CallError) -> bool:
+    def error_received(self, call_id: int, error: CallError, now: float) -> bool:
         """Fail the call, if one waits for this."""
         call = self.pending.pop(call_id)
         if call is None:
             return False
-        self._end(call)
-        self._events.append(CallFailed(call, error))
+        self._tell_failed(call, error, now)
+        if call.deadline is not None:
+            self._deadlines.note_ended()
         return True
 
     # -- room, time, and the end --------------------------------------------------------
@@ -164,6 +248,11 @@ class Outgoing:
         return len(self._waiting_calls) + len(self._waiting_sends) + len(self._waiting_nested)
 
     @property
+    def unanswered(self) -> int:
+        """Calls that wait for their answer, or for room."""
+        return len(self.pending) + len(self._waiting_calls) + len(self._waiting_nested)
+
+    @property
     def deadlines(self) -> int:
         """Entries in the heap of deadlines, ended ones included."""
         return len(self._deadlines)
@@ -173,26 +262,46 @@ class Outgoing:
 
         Only calls that wait for answers to others let sends and nested calls pass.
         """
-        while (self.is_blocked or self.has_waiting) and self._has_room():
+        while (self.is_blocked or self.has_waiting or self._feeds) and self._has_room():
             line: OrderedDict[Any, int] | None = None
             if self._waiting_calls and self.pending.owed + len(self._waiting_nested) < self._owed_limit:
                 line = self._waiting_calls
             for other in (self._waiting_nested, self._waiting_sends):
                 if other and (line is None or next(iter(other.values())) < next(iter(line.values()))):
                     line = other
+            if self._feeds and self._draw(self._feeds, line, now):
+                continue
             if line is None:
                 return
             item, _ = line.popitem(last=False)
-            if isinstance(item, OutgoingCall):
+            if isinstance(item, OutgoingCall | RelayedCall):
                 self._enter(item, now)
+                continue
+            header = self._header(self._overhead + len(item.payload), item.sid, 0)
+            self._outbox.put_request(0, header, item.payload, now)
+            if isinstance(item, RelayedSend):
+                item.relays.sent(item, now)
             else:
-                self._end(item)
-                header = self._header(self._overhead + len(item.payload), item.sid, 0)
-                self._outbox.put_request(0, header, item.payload, now)
+                item.is_ended = True
                 self._events.append(SendAccepted(item))
+            if item.deadline is not None:
+                self._deadlines.note_ended()
+
+    def _draw(self, feeds: dict[Feed, None], line: OrderedDict[Any, int] | None, now: float) -> bool:
+        """Send the next of what is published, if it came before the first in the line."""
+        feed = min(feeds, key=_first_arrival)
+        if line is not None and next(iter(line.values())) < feed.first_arrival:
+            return False
+        sid, payload = feed.take()
+        if not feed.waiting:
+            del feeds[feed]
+        self._outbox.put_request(0, self._header(self._overhead + len(payload), sid, 0), payload, now)
+        return True
 
     def next_deadline(self) -> float | None:
         first = self._deadlines.next()
+        if self._next_relayed_expires < math.inf and (first is None or self._next_relayed_expires < first):
+            first = self._next_relayed_expires
         # Even if nothing waits for room: what is owed also decides whether calls are refused or reading pauses (F3).
         forgetting = self.pending.next_forgetting()
         if first is None or forgetting is None:
@@ -202,50 +311,65 @@ class Outgoing:
     def handle_timer(self, now: float) -> None:
         unsent: set[int] = set()
         for item in self._deadlines.pop_expired(now):
-            if isinstance(item, OutgoingSend):
+            if isinstance(item, OutgoingSend | RelayedSend):
                 del self._waiting_sends[item]
-                item.is_ended = True
-                self._events.append(SendFailed(item, SendTimeout()))
+                self._tell_send_failed(item, SendTimeout(), now)
                 continue
-            assert isinstance(item, OutgoingCall)
-            executed = self._give_up(item, now, popped=True)
+            assert isinstance(item, OutgoingCall | RelayedCall)
+            executed = self._executed(item)
+            self._forget(item, executed, now)
             if item.id and executed is Executed.NO:
                 unsent.add(item.id)
-            self._events.append(CallFailed(item, CallTimeout(executed)))
+            self._tell_failed(item, CallTimeout(executed), now)
+        if self._next_relayed_expires <= now:
+            self._expire_relayed(unsent, now)
         if unsent:
             self._outbox.remove_calls(unsent)
         self.pending.forget(now)
         self.admit(now)
 
-    def fail_all(self, error: Callable[[Executed], CallError]) -> None:
+    def _expire_relayed(self, unsent: set[int], now: float) -> None:
+        self._next_relayed_expires = math.inf
+        for call in self.pending.relayed():
+            if call.expires > now:
+                self._next_relayed_expires = min(self._next_relayed_expires, call.expires)
+                continue
+            executed = self._executed(call)
+            self._forget(call, executed, now)
+            if executed is Executed.NO:
+                unsent.add(call.id)
+            self._tell_failed(call, CallTimeout(executed), now)
+
+    def fail_all(self, error: Callable[[Executed], CallError], now: float) -> None:
         """The connection ends: everyone who waits learns it at once. Frames of calls that have not left never will."""
         unsent: set[int] = set()
         for call in self.pending.clear():
             executed = self._executed(call)
             if executed is Executed.NO:
                 unsent.add(call.id)
-            call.is_ended = True
-            self._events.append(CallFailed(call, error(executed)))
+            self._tell_failed(call, error(executed), now)
         if unsent:
             self._outbox.remove_calls(unsent)
-        for call in (*self._waiting_nested, *self._waiting_calls):
-            call.is_ended = True
-            self._events.append(CallFailed(call, error(Executed.NO)))
-        for send in self._waiting_sends:
-            send.is_ended = True
-            self._events.append(SendFailed(send, error(Executed.NO)))
+        calls, sends = (*self._waiting_nested, *self._waiting_calls), tuple(self._waiting_sends)
         self._waiting_nested.clear()
         self._waiting_calls.clear()
         self._waiting_sends.clear()
         self._deadlines.clear()
+        self._next_relayed_expires = math.inf
+        for feed in self._feeds or ():
+            feed.clear()
+        self._feeds = None
+        for call in calls:
+            self._tell_failed(call, error(Executed.NO), now)
+        for send in sends:
+            self._tell_send_failed(send, error(Executed.NO), now)
 
     # -- inside ------------------------------------------------------------------------------
 
     def _check(self, sid: int, payload: bytes, deadline: float | None) -> None:
         if is_reserved(sid):
             raise ValueError(f"service id {sid} is reserved or not a 64-bit number: no request can go there")
-        if len(payload) > self._max_payload:
-            raise FrameTooLarge(len(payload) + self._overhead, self._limits.max_frame)
+        self.check_size(len(payload))
         if deadline is not None and deadline != deadline:
             raise ValueError("the deadline is not a number: give seconds, or None to wait for ever")
 
@@ -270,29 +394,58 @@ class Outgoing:
         )
         return not self.is_blocked
 
-    def _enter(self, call: OutgoingCall, now: float) -> None:
+    def _begin(self, call: PendingCall, nested: bool, now: float) -> bool:
+        """Into the outbox, or into the line of those who wait for room."""
+        if nested:
+            self._check_nested()
+        line = self._waiting_nested if nested else self._waiting_calls
+        if not line and (nested or self.pending.owed < self._owed_limit) and self._has_room():
+            payload, call.payload = call.payload, b""
+            call_id = self.pending.add(call)
+            header = self._header(self._overhead + len(payload), call.sid, call_id)
+            self._outbox.put_request(call_id, header, payload, now)
+            has_room = True
+        else:
+            self._check_line("calls")
+            self._arrivals += 1
+            line[call] = self._arrivals
+            has_room = False
+        if call.deadline is not None:
+            self._deadlines.add(call.deadline, call)
+        return has_room
+
+    def _enter(self, call: PendingCall, now: float) -> None:
         payload = call.payload
         call_id = self.pending.add(call)
         header = self._header(self._overhead + len(payload), call.sid, call_id)
         self._outbox.put_request(call_id, header, payload, now)
+        if isinstance(call, RelayedCall):
+            call.relays.has_room(call)
         call.payload = b""
 
-    def _end(self, item: OutgoingCall | OutgoingSend) -> None:
-        item.is_ended = True
-        if item.deadline is not None:
-            self._deadlines.note_ended()
+    def _tell_failed(self, call: PendingCall, error: CallError, now: float) -> None:
+        if isinstance(call, RelayedCall):
+            call.relays.failed(call, error, now)
+        else:
+            call.is_ended = True
+            self._events.append(CallFailed(call, error))
 
-    def _executed(self, call: OutgoingCall) -> Executed:
+    def _tell_send_failed(self, send: OutgoingSend | RelayedSend, error: DuologueError, now: float) -> None:
+        if isinstance(send, RelayedSend):
+            send.relays.failed(send, error, now)
+        else:
+            send.is_ended = True
+            self._events.append(SendFailed(send, error))
+
+    def _executed(self, call: PendingCall) -> Executed:
         return Executed.UNKNOWN if call.id and self._outbox.was_handed_out(call.id) else Executed.NO
 
-    def _give_up(self, call: OutgoingCall, now: float, *, popped: bool = False) -> Executed:
-        executed = self._executed(call)
+    def _forget(self, call: PendingCall, executed: Executed, now: float) -> None:
+        """It waits no longer, neither for its answer nor for room."""
         if call.id:
             self.pending.give_up(call, executed, now)
         else:
             del (self._waiting_nested if call in self._waiting_nested else self._waiting_calls)[call]
-        if popped:
-            call.is_ended = True
-        else:
-            self._end(call)
-        return executed
+
+
+_first_arrival = attrgetter("first_arrival")

@@ -21,6 +21,8 @@ class Parking:
         "_bytes",
         "_bytes_limit",
         "_calls",
+        "_held",
+        "_held_bytes",
         "_lane",
         "_limit",
         "_overhead",
@@ -40,6 +42,8 @@ class Parking:
         self._lane: deque[IncomingRequest] = deque()
         self._calls = 0
         self._bytes = 0
+        self._held = 0
+        self._held_bytes = 0
         self.is_full = False
         """Whether a further call must be refused, or not be read. An attribute, since it is looked at for each frame."""
         self.waiting = 0
@@ -56,6 +60,11 @@ class Parking:
     def bytes(self) -> int:
         """Bytes of those calls."""
         return self._bytes
+
+    @property
+    def held(self) -> int:
+        """Calls to be relayed that wait for room at the other peer. They stand in no queue here, and share the bound."""
+        return self._held
 
     @property
     def has_calls(self) -> bool:
@@ -89,13 +98,25 @@ class Parking:
         self._count(request, -1)
         return request
 
+    def hold(self, size: int) -> None:
+        """Count a call of so many bytes that waits for room at the peer that it is relayed to."""
+        self._held += 1
+        self._held_bytes += size
+        self._look_again()
+
+    def let_go(self, size: int) -> None:
+        """It waits no longer."""
+        self._held -= 1
+        self._held_bytes -= size
+        self._look_again()
+
     def clear(self) -> list[IncomingRequest]:
         """Take everything out, in the order of arrival within each queue."""
         requests: list[IncomingRequest] = [*self._plain, *self._lane]
         self._plain.clear()
         self._lane.clear()
         self._calls = self._bytes = self.waiting = 0
-        self.is_full = False
+        self._look_again()
         self._sends.clear_waiting()
         return requests
 
@@ -107,4 +128,9 @@ class Parking:
         else:
             self._calls += sign
             self._bytes += sign * size
-            self.is_full = self._calls >= self._limit or self._bytes >= self._bytes_limit
+            self._look_again()
+
+    def _look_again(self) -> None:
+        self.is_full = (
+            self._calls + self._held >= self._limit or self._bytes + self._held_bytes >= self._bytes_limit
+        )

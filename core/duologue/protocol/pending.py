@@ -6,6 +6,7 @@ from collections import OrderedDict
 from typing import Any
 
 from duologue.protocol.errors import Executed
+from duologue.protocol.events import RelayedCall
 
 _MASK = 2**64 - 1
 _HALF = 2**63
@@ -52,6 +53,10 @@ class OutgoingSend:
         """For the driver."""
 
 
+PendingCall = OutgoingCall | RelayedCall
+"""Whatever an answer may be for."""
+
+
 class PendingCalls:
     """Calls by id. `owed` counts every call of which the remote has bytes and has not answered, given-up ones too.
 
@@ -62,7 +67,7 @@ class PendingCalls:
     __slots__ = ("_by_id", "_forget_after", "_given_up", "_next_id", "owed")
 
     def __init__(self, forget_after: float, first_id: int = 1) -> None:
-        self._by_id: dict[int, OutgoingCall] = {}
+        self._by_id: dict[int, PendingCall] = {}
         self._given_up: OrderedDict[int, float] = OrderedDict()
         self._forget_after = forget_after
         self._next_id = first_id & _MASK
@@ -72,7 +77,7 @@ class PendingCalls:
     def __len__(self) -> int:
         return len(self._by_id)
 
-    def add(self, call: OutgoingCall) -> int:
+    def add(self, call: PendingCall) -> int:
         """Give the call its id: the next one, but for 0 and ids that are not free."""
         call_id = self._next_id
         while call_id == 0 or call_id in self._by_id or call_id in self._given_up:
@@ -83,14 +88,18 @@ class PendingCalls:
         self.owed += 1
         return call_id
 
-    def pop(self, call_id: int) -> OutgoingCall | None:
+    def pop(self, call_id: int) -> PendingCall | None:
         """The call that is answered now, if one waits for this answer."""
         call = self._by_id.pop(call_id, None)
         if call is not None:
             self.owed -= 1
         return call
 
-    def give_up(self, call: OutgoingCall, executed: Executed, now: float) -> None:
+    def relayed(self) -> list[RelayedCall]:
+        """The calls that other connections wait for."""
+        return [call for call in self._by_id.values() if isinstance(call, RelayedCall)]
+
+    def give_up(self, call: PendingCall, executed: Executed, now: float) -> None:
         """Nobody waits for this call any more. If the remote has bytes of it, it stays owed for a while."""
         del self._by_id[call.id]
         if executed is Executed.NO:
@@ -115,7 +124,7 @@ class PendingCalls:
             self._given_up.popitem(last=False)
             self.owed -= 1
 
-    def clear(self) -> list[OutgoingCall]:
+    def clear(self) -> list[PendingCall]:
         """Take all out, in the order of their ids: the connection ends."""
         calls = list(self._by_id.values())
         self._by_id.clear()

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from duologue.protocol.errors import FailureKind
+
+if TYPE_CHECKING:
+    from duologue.protocol.relaying import Relays
 
 
 class Mode(Enum):
@@ -18,6 +21,8 @@ class Mode(Enum):
     """A function, called in place: it must not block."""
     THREAD = "thread"
     """A function, called in a worker thread. A thread can't be cancelled: it keeps its permit until it ends."""
+    RELAY = "relay"
+    """Not run here: passed on to another peer, with no task where none is needed."""
 
 
 class RequestFault(Exception):
@@ -45,6 +50,11 @@ class Route:
     """False: the service is known, but nobody serves it now. The request fails with `NoHandler` without being run."""
     wants_context: bool = False
     """`run` is given a context only if this is set: most handlers don't look at it."""
+    relays_to: Callable[[], Relays | None] | None = None
+    """In mode `RELAY`, where the next request goes, if that can be told at once: `Connection.relays` of another connection.
+    If it gives None the request is delivered, and whoever runs it finds out."""
+    relay_timeout: float | None = None
+    """In mode `RELAY`: seconds for each call at the other connection; None for ever."""
 
     def run(self, payload: bytes, context: Any, answered: bool) -> Awaitable[Any]:
         """Decode, call the handler, and give the encoded answer; if not `answered`, what it gives is nothing to anyone.

@@ -20,12 +20,6 @@ from duologue import Limits
 from duologue_adapters.layers.websocket.messages import LARGEST_JOINED, fragments, messages
 from duologue_adapters.ports import CutShort, Layer, LayerError
 
-PING_EVERY = 20.0
-"""Seconds from ping to ping. Proxies and routers forget a connection that is silent for a minute, some of them sooner."""
-
-PONG_WITHIN = 20.0
-"""Seconds for the pong. Whatever else comes in that time is as good."""
-
 EMPTY_AT_ONCE = 1000
 """Pings, pongs and empty messages that may come before we get to write. Each costs as much work as a frame of ours, each
 ping a pong that must be kept, and only someone who wants to do harm sends so many.
@@ -45,10 +39,11 @@ logger.setLevel(logging.WARNING)
 class WebSocketLayer(Layer):
     """One end. Of the limits it needs the size of frames of ours, and the time that one may take."""
 
-    def __init__(self, protocol: Protocol, limits: Limits) -> None:
+    def __init__(self, protocol: Protocol, limits: Limits, heartbeat: float) -> None:
         self._protocol = protocol
         self._largest = largest_message(limits)
         self._frame_timeout = limits.frame_timeout
+        self._heartbeat = heartbeat
         self._is_open = False
         self._failure: LayerError | None = None
         """It is over, and why. What came in before it is handed up first."""
@@ -57,13 +52,15 @@ class WebSocketLayer(Layer):
         self._began: float | None = None
         """Since when a WebSocket frame is on its way that is not there yet, so that nothing of it can be handed up."""
         self._heard_at = 0.0
+        self._asked_at = math.inf
+        """When the first ping went out since the other end was heard."""
         self._ping_at = 0.0
         self._pings = 0
 
     # -- from below -----------------------------------------------------------------------------------
 
     def receive_data(self, data: bytes | memoryview, now: float) -> list[bytes]:
-        self._heard_at = now
+        self._heard(now)
         was_open = self._is_open
         received: list[bytes] = []
         for start in range(0, len(data), _SLICE):
@@ -150,8 +147,8 @@ class WebSocketLayer(Layer):
     def _opened(self, now: float) -> None:
         self._is_open = True
         self._began = None
-        self._heard_at = now
-        self._ping_at = now + PING_EVERY
+        self._heard(now)
+        self._ping_at = now + self._heartbeat
 
     # -- from above --------------------------------------------------------------------------------------
 
@@ -192,7 +189,7 @@ class WebSocketLayer(Layer):
 
     def reading_resumed(self, now: float) -> None:
         self._is_read = True
-        self._heard_at = now  # it may have said a lot that we did not listen to
+        self._heard(now)  # it may have said a lot that we did not listen to
         if self._began is not None:
             self._began = now
 
@@ -209,17 +206,22 @@ class WebSocketLayer(Layer):
         if not self._is_open or self._protocol.state is not State.OPEN:
             return
         if self._is_read and now >= self._silent_at:
-            raise self._give_up(1011, f"no word for {PING_EVERY + PONG_WITHIN:g} s, and no answer to a ping")
+            raise self._give_up(1011, f"no word for {2 * self._heartbeat:g} s, and no answer to a ping")
         if self._is_read and now >= self._late_at:
             raise self._give_up(1008, f"a WebSocket frame that was not there after {self._frame_timeout:g} s")
         if now >= self._ping_at:
             self._pings += 1
             self._protocol.send_ping(b"%d" % self._pings)
-            self._ping_at = now + PING_EVERY
+            self._ping_at = now + self._heartbeat
+            self._asked_at = min(self._asked_at, now)
+
+    def _heard(self, now: float) -> None:
+        self._heard_at, self._asked_at = now, math.inf
 
     @property
     def _silent_at(self) -> float:
-        return self._heard_at + PING_EVERY + PONG_WITHIN
+        # Not before it was asked: this process may have been stopped, and have said nothing itself (row 54).
+        return max(self._heard_at + self._heartbeat, self._asked_at) + self._heartbeat
 
     @property
     def _late_at(self) -> float:

@@ -11,7 +11,7 @@ from websockets.uri import WebSocketURI
 
 from duologue import Limits
 from duologue_adapters.layers.websocket.base import WebSocketLayer, largest_message, logger, printable
-from duologue_adapters.ports import LayerError
+from duologue_adapters.ports import HEARTBEAT, LayerError
 
 
 class WebSocketClient(WebSocketLayer):
@@ -21,13 +21,20 @@ class WebSocketClient(WebSocketLayer):
     """
 
     def __init__(
-        self, host: str, port: int, path: str = "/", *, secure: bool = False, limits: Limits
+        self,
+        host: str,
+        port: int,
+        path: str = "/",
+        *,
+        secure: bool = False,
+        limits: Limits,
+        heartbeat: float = HEARTBEAT,
     ) -> None:
         path, _, query = path.partition("?")
         self._client = ClientProtocol(
             WebSocketURI(secure, host, port, path, query), max_size=largest_message(limits), logger=logger
         )
-        super().__init__(self._client, limits)
+        super().__init__(self._client, limits, heartbeat)
         self._client.send_request(self._client.connect())
 
     def _take_handshake(self, event: Request | Response, now: float) -> None:

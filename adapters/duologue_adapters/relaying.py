@@ -1,0 +1,108 @@
+"""Requests that others are to answer, where the state machine can't tell by itself who.
+
+A function may have to pick the peer, and may take its time for it; and a peer may be none of ours, which can only be
+called. All else that is relayed is never seen here.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Any
+
+from duologue import DuologueError, FailureKind, Peer, RelayRequest
+from duologue.protocol.connection import Connection
+from duologue.protocol.events import IncomingRequest
+from duologue.protocol.relaying import SEND_PATIENCE, failure_of
+from duologue.protocol.routes import RequestFault
+from duologue.relay import RelayRoute, check_target
+from duologue_adapters.context import current_request
+from duologue_adapters.engines.endings import end_of_process_in
+from duologue_adapters.ports import Engine
+
+if TYPE_CHECKING:
+    from duologue_adapters.driver import DriverPeer
+
+
+class Relayer:
+    """Finds out who is to answer, and hands over."""
+
+    __slots__ = ("_connection", "_engine", "_peer")
+
+    def __init__(self, peer: DriverPeer, engine: Engine, connection: Connection) -> None:
+        self._peer = peer
+        self._engine = engine
+        self._connection = connection
+
+    def start(self, request: IncomingRequest) -> None:
+        """Relay a request, at once if that can be."""
+        route = request.route
+        assert isinstance(route, RelayRoute)
+        try:
+            target = self._pick(route, request)
+            if not inspect.isawaitable(target) and self._hand_over(request, check_target(target)):
+                return
+        except BaseException as exc:
+            self._failed(request, exc)
+            if (end := end_of_process_in(exc)) is not None:
+                raise end from exc
+            return
+        request.handler = self._engine.start(self._run(request, target))
+
+    def _pick(self, route: RelayRoute, request: IncomingRequest) -> Peer | Awaitable[Peer | None] | None:
+        if isinstance(route.target, Peer):
+            return route.target
+        # Not in the driver's own context: what a function leaves there, the next would find.
+        return self._engine.context.copy().run(route.target, RelayRequest(self._peer, route.name, request))
+
+    def _hand_over(self, request: IncomingRequest, target: Peer) -> bool:
+        """Let the state machine do it, if it knows the peer."""
+        if target.relays is None:
+            return False
+        self._connection.relay(request, target.relays, self._engine.now())
+        self._peer.touch()
+        return True
+
+    async def _run(self, request: IncomingRequest, target: Any) -> None:
+        request.peer = self._peer
+        current_request.set(request)
+        try:
+            await self._relay(request, target)
+        except BaseException as exc:
+            end = self._engine.end_in(exc)
+            if not request.is_ended:
+                self._failed(request, exc)
+            if end is exc:
+                raise
+            if end is not None:
+                raise end from exc
+
+    async def _relay(self, request: IncomingRequest, target: Peer | Awaitable[object]) -> None:
+        route = request.route
+        assert route is not None
+        peer = check_target(target if isinstance(target, Peer) else await target)
+        if self._hand_over(request, peer):
+            return
+        sid, payload, answer = request.sid, request.payload, b""
+        if request.cid:
+            answer = await peer.call_raw(sid, payload, timeout=route.relay_timeout)
+        else:
+            await peer.send_raw(sid, payload, timeout=SEND_PATIENCE)
+        self._succeeded(request, answer)
+
+    def _succeeded(self, request: IncomingRequest, answer: bytes) -> None:
+        if request.cid and not request.is_cancelled:
+            self._connection.respond(request, answer, self._engine.now())
+        else:
+            self._connection.done(request, self._engine.now())
+        self._peer.touch()
+
+    def _failed(self, request: IncomingRequest, exc: BaseException) -> None:
+        if isinstance(exc, RequestFault):
+            kind, error = exc.kind, exc.__cause__
+        elif isinstance(exc, DuologueError):
+            kind, error = failure_of(exc), exc
+        else:
+            kind, error = FailureKind.HANDLER_FAILED, exc
+        self._connection.fail(request, kind, self._engine.now(), error)
+        self._peer.touch()

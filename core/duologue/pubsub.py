@@ -1,0 +1,378 @@
+"""Publish and subscribe: one-way messages that go to all who want them (docs/pubsub.md)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from duologue.errors import (
+    ConnectionClosed,
+    DecodeError,
+    FailureKind,
+    FrameTooLarge,
+    RegistrationError,
+)
+from duologue.messages import Message
+from duologue.namespace import MessageType, Namespace
+from duologue.peer import Peer
+from duologue.protocol.feed import FEED_BYTES, FEED_LENGTH, Feed, FeedPolicy
+from duologue.protocol.routes import Mode, RequestFault, Route, Router
+from duologue.served import named_services
+from duologue.services import ServiceMap
+from duologue.wireformat import WireFormat
+
+
+class PubSub(ServiceMap):
+    """Messages for all who subscribe: `ticks = PubSub(ticker)`, with namespaces or service ids.
+
+    Served to a peer, it takes the peer's sends and gives each to every subscriber; `publish` does the same from
+    here. Calls are refused, `PubSubNoCall`. Nobody waits for a subscriber: each has a bounded feed.
+
+    With namespaces, peers of different wire formats can publish and subscribe together. With ids alone a message
+    can't be understood here, so all must have the same.
+    """
+
+    def __init__(self, *services: Namespace | int) -> None:
+        self._names = named_services(services, "a PubSub")
+        self._messages: dict[int, tuple[Namespace, MessageType]] = {
+            each.sid(message): (each, message)
+            for each in services
+            if isinstance(each, Namespace)
+            for message in each
+        }
+        self._sids: dict[MessageType, list[int]] = {}
+        for sid, (_, message) in self._messages.items():
+            self._sids.setdefault(message, []).append(sid)
+        self._wireformat: WireFormat | None = None
+        """The one and only, if there are services of which only the id is known."""
+        self._subscriptions: dict[object, Subscription] = {}
+
+    # -- subscribers -----------------------------------------------------------------------------
+
+    def subscribe(
+        self,
+        peer: Peer,
+        *services: Namespace | MessageType | int,
+        queue: int = FEED_LENGTH,
+        queue_bytes: int = FEED_BYTES,
+        policy: FeedPolicy = "drop_oldest",
+    ) -> Subscription:
+        """Give a peer all that is published from now on, or what of `services` is.
+
+        While it does not take it, at most `queue` messages of `queue_bytes` wait for it. What is too much goes by the
+        policy: `drop_oldest`, `drop_newest`, or `close` its connection. The subscription ends with the peer.
+
+        Raises `RegistrationError` if it has subscribed already, or its wire format will not do; `ConnectionClosed`.
+        """
+        if peer in self._subscriptions:
+            raise RegistrationError(f"{peer!r} has subscribed already: unsubscribe it first")
+        self._check_wireformat(peer.wireformat)
+        feed = Feed(queue, queue_bytes, policy)
+        subscription = PeerSubscription(self, peer, feed, self._wanted(services))
+        self._subscriptions[peer] = subscription
+        subscription.forget = peer.when_closed(subscription.closed)
+        return subscription
+
+    def listen(
+        self, listener: Callable[[Message[Any]], None], *services: Namespace | MessageType | int
+    ) -> Subscription:
+        """Call a function with each message that is published from now on, or with those of `services`. It must not block.
+
+        Raises `RegistrationError` if services are known by id alone, or the function listens already.
+        """
+        if listener in self._subscriptions:
+            raise RegistrationError(f"{listener!r} listens already")
+        wanted = self._wanted(services)
+        for sid in wanted:
+            if sid not in self._messages:
+                raise RegistrationError(
+                    f"{self._names[sid]} is known by its id alone: give a Namespace, so that it can be decoded here"
+                )
+        self._subscriptions[listener] = subscription = ListenerSubscription(self, listener, wanted)
+        return subscription
+
+    def unsubscribe(self, subscriber: Peer | Callable[[Message[Any]], None]) -> None:
+        """It gets nothing more, and what waits for it is let go. Raises `RegistrationError` if it has not subscribed."""
+        subscription = self._subscriptions.get(subscriber)
+        if subscription is None:
+            raise RegistrationError(f"{subscriber!r} has not subscribed")
+        subscription.end()
+
+    @property
+    def subscriptions(self) -> tuple[Subscription, ...]:
+        """All of them, to look at."""
+        return tuple(self._subscriptions.values())
+
+    # -- publishing --------------------------------------------------------------------------------
+
+    def publish(self, message: Message[Any]) -> None:
+        """Give a message to all subscribers. Waits for nothing.
+
+        Raises `RegistrationError` if it is in none of the namespaces, `EncodeError`, and what a listener raised: all
+        others have it then.
+        """
+        sids = self._sids.get(type(message))
+        if sids is None:
+            raise RegistrationError(
+                f"{type(message).__name__} is in none of the namespaces of {self!r}: give PubSub its namespace"
+            )
+        for sid in sids:
+            self._give(Publication(sid, self._messages[sid], message))
+
+    def publish_raw(self, sid: int, payload: bytes, wireformat: WireFormat) -> None:
+        """Give an encoded message to all subscribers.
+
+        Raises `DecodeError` if somebody needs it decoded and it can't be, and what a listener raised: all others have
+        it then.
+        """
+        publication = Publication(sid, self._messages.get(sid), None)
+        publication.payloads[wireformat.name] = payload
+        publication.source = wireformat
+        self._give(publication)
+
+    def _give(self, publication: Publication) -> None:
+        failure: Exception | None = None
+        for subscription in tuple(self._subscriptions.values()):
+            if publication.sid not in subscription.sids:
+                continue
+            try:
+                subscription.put(publication)
+            except Exception as exc:  # whatever it is, the others get theirs
+                failure = failure or exc
+        if failure is not None:
+            raise failure
+
+    # -- as a service map ----------------------------------------------------------------------------
+
+    def router(self, wireformat: WireFormat) -> Router:
+        """From service ids to routes. Raises `RegistrationError` if ids alone are known, and another format is used too."""
+        self._check_wireformat(wireformat)
+        return {sid: PublishRoute(self, name, sid, wireformat) for sid, name in self._names.items()}.get
+
+    def sids(self) -> Iterable[int]:
+        """What is published."""
+        return self._names.keys()
+
+    def name_of(self, sid: int) -> str:
+        """The name of a service, for people."""
+        return self._names.get(sid) or super().name_of(sid)
+
+    def __repr__(self) -> str:
+        return f"<PubSub of {', '.join(self._names.values())} to {len(self._subscriptions)} subscribers>"
+
+    # -- inside ----------------------------------------------------------------------------------------
+
+    def _check_wireformat(self, wireformat: WireFormat) -> None:
+        for namespace in {id(namespace): namespace for namespace, _ in self._messages.values()}.values():
+            namespace.codecs(wireformat)  # raises if it can't carry them
+        if len(self._messages) == len(self._names):
+            return
+        if self._wireformat is None:
+            self._wireformat = wireformat
+        elif self._wireformat.name != wireformat.name:
+            raise RegistrationError(
+                f"a PubSub that knows services by their ids alone passes on bytes, and has begun with {self._wireformat.name}: "
+                f"give it namespaces, so that it can speak {wireformat.name} too"
+            )
+
+    def _wanted(self, services: tuple[Namespace | MessageType | int, ...]) -> frozenset[int]:
+        if not services:
+            return frozenset(self._names)
+        return frozenset(sid for each in services for sid in self._sids_of(each))
+
+    def _sids_of(self, service: Namespace | MessageType | int) -> Iterator[int]:
+        if isinstance(service, Namespace):
+            sids = [service.sid(message) for message in service]
+        elif isinstance(service, int):
+            sids = [service]
+        else:
+            sids = self._sids.get(service, [-1])
+        for sid in sids:
+            if sid not in self._names:
+                raise RegistrationError(
+                    f"{service!r} is not published here, which is {', '.join(self._names.values())}"
+                )
+            yield sid
+
+    def _ended(self, subscriber: object) -> None:
+        self._subscriptions.pop(subscriber, None)
+
+
+class Subscription(ABC):
+    """One subscriber of a `PubSub`."""
+
+    def __init__(self, pubsub: PubSub, sids: frozenset[int]) -> None:
+        self._pubsub = pubsub
+        self.sids = sids
+        """The services whose messages it gets."""
+
+    @property
+    @abstractmethod
+    def sent(self) -> int:
+        """Messages that were given to it."""
+
+    @property
+    def waiting(self) -> int:
+        """Messages that wait for it."""
+        return 0
+
+    @property
+    def dropped(self) -> int:
+        """Messages that it will never get."""
+        return 0
+
+    @abstractmethod
+    def put(self, publication: Publication) -> None:
+        """Give it a message. Raises `DecodeError` if it needs it decoded, and it can't be."""
+
+    @abstractmethod
+    def end(self) -> None:
+        """It wants no more. Ending twice does nothing."""
+
+
+class PeerSubscription(Subscription):
+    """A peer that has subscribed."""
+
+    def __init__(self, pubsub: PubSub, peer: Peer, feed: Feed, sids: frozenset[int]) -> None:
+        super().__init__(pubsub, sids)
+        self.peer = peer
+        """Who it is."""
+        self._feed = feed
+        self._refused = 0
+        self.forget: Callable[[], None] = _nothing
+        """Takes back the wish to be told that the peer has closed."""
+
+    @property
+    def sent(self) -> int:
+        """Messages that are in its outbox, or were."""
+        return self._feed.sent
+
+    @property
+    def waiting(self) -> int:
+        """Messages that wait for room there."""
+        return self._feed.waiting
+
+    @property
+    def dropped(self) -> int:
+        """Messages that its feed had no room for, or that are over its `Limits.max_frame`."""
+        return self._feed.dropped + self._refused
+
+    def put(self, publication: Publication) -> None:
+        """Into its outbox, or into its feed."""
+        payload = publication.payload(self.peer.wireformat)
+        try:
+            self.peer.publish(self._feed, publication.sid, payload)
+        except FrameTooLarge:
+            self._refused += 1
+        except ConnectionClosed:
+            self.end()  # it is closing, and will not be told anything more
+
+    def closed(self, _: Peer) -> None:
+        """The peer has ended."""
+        self._pubsub._ended(self.peer)  # pyright: ignore[reportPrivateUsage]
+
+    def end(self) -> None:
+        """It wants no more."""
+        self.forget()
+        self.peer.end_feed(self._feed)
+        self._pubsub._ended(self.peer)  # pyright: ignore[reportPrivateUsage]
+
+    def __repr__(self) -> str:
+        return f"<Subscription of {self.peer!r}: {self.sent} sent, {self.waiting} waiting, {self.dropped} dropped>"
+
+
+class ListenerSubscription(Subscription):
+    """A function of this process that listens."""
+
+    def __init__(
+        self, pubsub: PubSub, listener: Callable[[Message[Any]], None], sids: frozenset[int]
+    ) -> None:
+        super().__init__(pubsub, sids)
+        self._listener = listener
+        self._sent = 0
+
+    @property
+    def sent(self) -> int:
+        """Messages that it was called with."""
+        return self._sent
+
+    def put(self, publication: Publication) -> None:
+        """Call it."""
+        message = publication.message()
+        self._sent += 1
+        self._listener(message)
+
+    def end(self) -> None:
+        """It wants no more."""
+        self._pubsub._ended(self._listener)  # pyright: ignore[reportPrivateUsage]
+
+    def __repr__(self) -> str:
+        return f"<Subscription of {self._listener!r}: {self.sent} sent>"
+
+
+class Publication:
+    """One message on its way to all, encoded at most once for each wire format, and decoded at most once."""
+
+    __slots__ = ("_message", "_type", "payloads", "sid", "source")
+
+    def __init__(
+        self, sid: int, type_: tuple[Namespace, MessageType] | None, message: Message[Any] | None
+    ) -> None:
+        self.sid = sid
+        self._type = type_
+        self._message = message
+        self.source: WireFormat | None = None
+        """The one that it came in; None if it was made here."""
+        self.payloads: dict[str, bytes] = {}
+
+    def payload(self, wireformat: WireFormat) -> bytes:
+        """Its bytes. Raises `DecodeError` if they have to be made of what can't be decoded, `EncodeError`."""
+        payload = self.payloads.get(wireformat.name)
+        if payload is None:
+            namespace, message_type = self._known_type()
+            codec, _ = namespace.codecs(wireformat)[message_type]
+            payload = self.payloads[wireformat.name] = codec.encode(self.message())
+        return payload
+
+    def message(self) -> Message[Any]:
+        """Itself. Raises `DecodeError`."""
+        if self._message is None:
+            namespace, message_type = self._known_type()
+            assert self.source is not None
+            codec, _ = namespace.codecs(self.source)[message_type]
+            self._message = codec.decode(self.payloads[self.source.name])
+        return self._message
+
+    def _known_type(self) -> tuple[Namespace, MessageType]:
+        assert self._type is not None, "what is known by its id alone is never decoded"
+        return self._type
+
+
+class PublishRoute(Route):
+    """One service that is published."""
+
+    __slots__ = ("_pubsub", "_sid", "_wireformat", "name")
+
+    mode = Mode.INLINE
+    takes_permit = False
+
+    def __init__(self, pubsub: PubSub, name: str, sid: int, wireformat: WireFormat) -> None:
+        self.name = name
+        self._pubsub = pubsub
+        self._sid = sid
+        self._wireformat = wireformat
+
+    def run_sync(self, payload: bytes, context: Any, answered: bool) -> bytes:
+        """Give it to all. A call is refused."""
+        if answered:
+            raise RequestFault(FailureKind.PUBSUB_NO_CALL)
+        try:
+            self._pubsub.publish_raw(self._sid, payload, self._wireformat)
+        except DecodeError as exc:
+            raise RequestFault(FailureKind.DESERIALIZE) from exc
+        return b""
+
+
+def _nothing() -> None:
+    """What is to be forgotten before anything is known."""

@@ -1,0 +1,623 @@
+"""Requests that another connection answers: what arrives where, what a failure becomes, and that nothing is left."""
+
+from __future__ import annotations
+
+import pytest
+from tests.core.harness import (
+    ECHO,
+    START,
+    Solo,
+    call_frame,
+    decode_body,
+    error_frame,
+    error_kind,
+    frame,
+    names,
+    only,
+    response_frame,
+    send_frame,
+)
+from tests.core.relay_ends import PICKED, RELAYED, Relay, nothing_held
+
+from duologue.protocol.errors import (
+    CloseReason,
+    DecodeError,
+    ErrorKind,
+    FailureKind,
+    RelayRefused,
+    SendTimeout,
+)
+from duologue.protocol.events import CallReceived, RelayTargetLost, RequestFailed, SendReceived
+from duologue.protocol.ids import ERROR_SID, RESPONSE_SID
+from duologue.protocol.lifecycle import Phase
+from duologue.protocol.limits import KIB, Limits
+from duologue.protocol.relaying import failure_of
+
+SMALL = Limits(max_frame=256, owed=2, waiting=2, outbox_high=100, outbox_low=50, parked=3)
+
+WAYS = pytest.mark.parametrize("sid", [RELAYED, PICKED])
+"""Known to the state machine, or found out by the driver: nobody can tell from outside."""
+
+
+@pytest.fixture
+def relay() -> Relay:
+    relay = Relay()
+    relay.link()
+    return relay
+
+
+# -- what arrives --------------------------------------------------------------------------------------
+
+
+@WAYS
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_call_and_its_answer_pass_unchanged_but_for_the_id(sid: int, is_first: bool) -> None:
+    """Each hop has ids of its own. The payload is passed on as it came."""
+    relay = Relay()
+    if not is_first:
+        relay.link()
+    relay.ask(77, b"question", sid)
+    ((passed, cid, payload),) = relay.other.sent()
+    assert (passed, payload) == (sid, b"question")
+    assert cid == (1 if is_first else 2)
+    relay.answer(cid, b"answer")
+    assert relay.asked.sent() == [(RESPONSE_SID, 77, b"answer")]
+    nothing_held({"asked": relay.asked, "other": relay.other})
+
+
+@WAYS
+def test_a_one_way_message_passes_unchanged(sid: int, relay: Relay) -> None:
+    """And holds no slot when it is on its way."""
+    relay.ask(0, b"news", sid)
+    assert relay.other.sent() == [(sid, 0, b"news")]
+    assert relay.asked.connection.incoming.sends.running == 0
+    nothing_held({"asked": relay.asked, "other": relay.other})
+
+
+def test_what_goes_the_short_way_is_never_delivered(relay: Relay) -> None:
+    """No event, so no task: the driver is only told to look at the other connection."""
+    assert relay.asked.feed(frame(RELAYED, 1, b"a"), frame(RELAYED, 0, b"b")) == []
+    assert relay.woken == ["other", "other"]
+    assert relay.other.feed(response_frame(2, b"c")) == []
+    assert relay.woken == ["other", "other", "asked"]
+
+
+def test_many_calls_cross_each_other(relay: Relay) -> None:
+    """Answers in any order reach the calls that they belong to."""
+    for cid in range(1, 51):
+        relay.ask(cid, b"%d" % cid)
+    passed = {payload: cid for _, cid, payload in relay.other.sent()}
+    for number in (*range(2, 51, 2), *range(49, 0, -2)):
+        relay.answer(passed[b"%d" % number], b"to %d" % number)
+    answers = {cid: payload for _, cid, payload in relay.asked.sent()}
+    assert answers == {cid: b"to %d" % cid for cid in range(1, 51)}
+    nothing_held({"asked": relay.asked, "other": relay.other})
+
+
+def test_no_permit_is_taken(relay: Relay) -> None:
+    """The provider has its own. Here calls of any number are under way, and permits are free for others."""
+    budget = relay.asked.budget
+    for cid in range(1, budget.limit + 50):
+        relay.ask(cid)
+    assert budget.in_use == 0
+    (request,) = relay.asked.feed(call_frame(2000, b"", ECHO))
+    assert isinstance(request, CallReceived)
+
+
+def test_while_the_gate_is_closed_calls_are_parked() -> None:
+    """F2 holds for relayed calls, too: who does not read his answers gets no new ones."""
+    relay = Relay(Limits(outbox_high=64, outbox_low=32), other=Limits())
+    relay.link()
+    relay.ask(1)
+    ((_, first, _),) = relay.other.sent()
+    relay.answer(first, b"x" * 100)
+    relay.ask(2, b"later")
+    assert relay.other.sent() == []
+    assert relay.asked.connection.incoming.parking.calls == 1
+    relay.asked.sent()
+    (request,) = relay.asked.connection.events()
+    assert isinstance(request, CallReceived)
+    relay.asked.connection.relay(request, relay.other.connection.relays, START)
+    assert [payload for _, _, payload in relay.other.sent()] == [b"later"]
+
+
+def test_an_id_that_is_in_use_is_refused(relay: Relay) -> None:
+    """A relayed call is a call: its id can't be used twice."""
+    relay.ask(5)
+    relay.asked.feed(frame(RELAYED, 5))
+    assert relay.asked.connection.reason is CloseReason.PROTOCOL_ERROR
+
+
+# -- failures ------------------------------------------------------------------------------------------
+
+
+KINDS = [
+    (ErrorKind.UNKNOWN_SERVICE, "UnknownService", FailureKind.UNKNOWN_SERVICE),
+    (ErrorKind.DESERIALIZE, "Deserialize", FailureKind.DESERIALIZE),
+    (ErrorKind.PUBSUB_NO_CALL, "PubSubNoCall", FailureKind.PUBSUB_NO_CALL),
+    (ErrorKind.TIMEOUT, "Timeout", FailureKind.TIMEOUT),
+    (ErrorKind.INTERNAL_SERVER_ERROR, "InternalServerError", FailureKind.RELAY_FAILED),
+    (ErrorKind.DESERIALIZE_WIREFORMAT, "InternalServerError", FailureKind.RELAY_FAILED),
+]
+
+
+@WAYS
+@pytest.mark.parametrize(("kind", "passed_on", "told"), KINDS, ids=[kind.value for kind, *_ in KINDS])
+@pytest.mark.fault(78)
+def test_an_error_keeps_its_kind_and_gets_the_callers_id(
+    relay: Relay, sid: int, kind: ErrorKind, passed_on: str, told: FailureKind
+) -> None:
+    """In the header and in the body. No text of the provider's is passed on."""
+    relay.ask(77, b"", sid)
+    ((_, cid, _),) = relay.other.sent()
+    relay.other.feed(error_frame(cid, kind, sid))
+    (answer,) = relay.asked.sent()
+    assert (answer[0], answer[1], error_kind(answer)) == (ERROR_SID, 77, passed_on)
+    ((_, body),) = decode_body(answer[2]).items()
+    assert body["sid"]["inner"]["id"] == sid
+    assert body.get("cid", {"inner": {"id": 77}})["inner"]["id"] == 77
+    assert only(relay.told(), RequestFailed).kind is told
+    nothing_held({"asked": relay.asked, "other": relay.other})
+
+
+@WAYS
+@pytest.mark.parametrize("cid", [7, 0])
+def test_what_is_too_large_for_the_next_hop_fails_alone(sid: int, cid: int) -> None:
+    """The size is checked against the limit of the connection that it would go to. Both connections stay."""
+    relay = Relay(Limits(), other=Limits(max_frame=1024))
+    relay.link()
+    relay.ask(cid, bytes(2 * KIB), sid)
+    failed = only(relay.told(), RequestFailed)
+    assert failed.kind is FailureKind.FRAME_TOO_LARGE
+    assert [error_kind(sent) for sent in relay.asked.sent()] == (["InternalServerError"] if cid else [])
+    assert relay.other.sent() == []
+    assert relay.asked.connection.phase is relay.other.connection.phase is Phase.OPEN
+    nothing_held({"asked": relay.asked, "other": relay.other})
+
+
+def test_an_answer_that_is_too_large_for_the_way_back_fails_alone() -> None:
+    """The one who asked learns it at once, and the provider nothing."""
+    relay = Relay(Limits(max_frame=1024), other=Limits())
+    relay.link()
+    relay.ask(7)
+    ((_, cid, _),) = relay.other.sent()
+    relay.answer(cid, bytes(2 * KIB))
+    (answer,) = relay.asked.sent()
+    assert error_kind(answer) == "InternalServerError"
+    assert only(relay.told(), RequestFailed).kind is FailureKind.FRAME_TOO_LARGE
+    nothing_held({"asked": relay.asked, "other": relay.other})
+
+
+@WAYS
+@pytest.mark.fault(76)
+def test_a_provider_that_dies_fails_only_what_went_to_it(relay: Relay, sid: int) -> None:
+    """At once. The connection to the one who asked stays, and tells its observers."""
+    relay.ask(7, b"", sid)
+    relay.other.sent()
+    relay.other.connection.transport_lost("killed", START)
+    (answer,) = relay.asked.sent()
+    assert (answer[1], error_kind(answer)) == (7, "InternalServerError")
+    failed, lost = relay.told()
+    assert isinstance(failed, RequestFailed)
+    assert failed.kind is FailureKind.RELAY_GONE
+    assert isinstance(lost, RelayTargetLost)
+    assert (lost.target, lost.reason, lost.detail) == ("provider", CloseReason.TRANSPORT_FAILED, "killed")
+    assert relay.asked.connection.phase is Phase.OPEN
+    nothing_held({"asked": relay.asked, "other": relay.other})
+    relay.other.assert_nothing_left()
+
+
+@pytest.mark.parametrize("cid", [7, 0])
+def test_what_comes_for_a_provider_that_is_gone_fails_at_once(relay: Relay, cid: int) -> None:
+    """Not only when it is closed: as soon as it takes no more calls."""
+    relay.other.feed(call_frame(1))  # a handler that runs on
+    relay.other.connection.close("enough", 5.0, START)
+    assert relay.other.connection.phase is Phase.GRACE
+    relay.ask(cid)
+    lost, failed = relay.told()
+    assert isinstance(lost, RelayTargetLost)
+    assert isinstance(failed, RequestFailed)
+    assert failed.kind is FailureKind.RELAY_GONE
+    assert len(relay.asked.sent()) == (1 if cid else 0)
+
+
+@WAYS
+@pytest.mark.fault(79)
+def test_a_caller_that_vanishes_frees_its_entries(relay: Relay, sid: int) -> None:
+    """Calls that have not left never will; the late answers to others are dropped, and counted."""
+    relay.ask(1, b"gone", sid)
+    relay.other.sent()
+    relay.ask(2, b"still here", sid)
+    relay.asked.connection.transport_lost("cut", START)
+    assert relay.asked.connection.phase is Phase.CLOSED
+    assert relay.other.sent() == []
+    assert relay.other.connection.outgoing.pending.owed == 1
+    assert relay.other.feed(response_frame(2)) == []
+    assert relay.other.connection.late == 1
+    relay.asked.assert_nothing_left()
+    nothing_held({"other": relay.other})
+    assert relay.other.connection.outgoing.pending.owed == 0
+
+
+def test_grace_waits_for_relayed_calls(relay: Relay) -> None:
+    """They are running requests like others: their answers still go out."""
+    relay.ask(1)
+    ((_, cid, _),) = relay.other.sent()
+    relay.asked.connection.close("bye", 5.0, START)
+    assert relay.asked.connection.phase is Phase.GRACE
+    relay.answer(cid, b"in time")
+    relay.asked.connection.look(START)
+    assert relay.asked.connection.phase is Phase.CLOSING
+    assert relay.asked.sent() == [(RESPONSE_SID, 1, b"in time")]
+
+
+def test_when_grace_is_over_relayed_calls_end(relay: Relay) -> None:
+    """With an error for the one who asked, and nothing left at the provider's side."""
+    relay.ask(1)
+    relay.other.sent()
+    relay.asked.connection.close("bye", 5.0, START)
+    relay.asked.wait(5.0)
+    (answer,) = relay.asked.sent()
+    assert error_kind(answer) == "InternalServerError"
+    nothing_held({"asked": relay.asked, "other": relay.other})
+
+
+# -- time-outs -----------------------------------------------------------------------------------------
+
+
+@WAYS
+def test_no_answer_in_time_is_passed_on_as_a_timeout(sid: int) -> None:
+    """`Timeout` on the wire; the answer that comes later is dropped."""
+    relay = Relay(timeout=3.0)
+    relay.link()
+    relay.ask(7, b"", sid)
+    ((_, cid, _),) = relay.other.sent()
+    relay.wait(2.9)
+    assert relay.asked.sent() == []
+    relay.wait(0.2)
+    (answer,) = relay.asked.sent()
+    assert (answer[1], error_kind(answer)) == (7, "Timeout")
+    nothing_held({"asked": relay.asked, "other": relay.other})
+    assert relay.other.feed(response_frame(cid)) == []
+    assert relay.other.connection.late == 1
+
+
+def test_each_call_has_its_own_time() -> None:
+    """The others go on when one expires; one that was answered is not looked for."""
+    relay = Relay(timeout=3.0)
+    relay.link()
+    relay.ask(1)
+    relay.wait(1.0)
+    relay.ask(2)
+    relay.ask(3)
+    ids = [cid for _, cid, _ in relay.other.sent()]
+    relay.wait(2.0)
+    assert [(cid, error_kind((sid, cid, body))) for sid, cid, body in relay.asked.sent()] == [(1, "Timeout")]
+    relay.answer(ids[1], b"two")
+    assert relay.asked.sent() == [(RESPONSE_SID, 2, b"two")]
+    relay.wait(1.0)
+    assert [sent[1] for sent in relay.asked.sent()] == [3]
+    assert (
+        relay.other.connection.next_deadline() is not None
+    )  # those that were given up are forgotten one day
+    nothing_held({"asked": relay.asked, "other": relay.other})
+
+
+def test_a_call_that_has_not_left_when_its_time_is_over_never_does() -> None:
+    """Its frame is taken out of the outbox again."""
+    relay = Relay(timeout=3.0)
+    relay.link()
+    relay.ask(1, b"in vain")
+    relay.wait(3.0)
+    assert [error_kind(sent) for sent in relay.asked.sent()] == ["Timeout"]
+    assert relay.other.sent() == []
+    assert relay.other.connection.outgoing.pending.owed == 0
+
+
+@WAYS
+def test_without_a_timeout_it_waits_for_ever(sid: int) -> None:
+    """If one insists."""
+    relay = Relay(timeout=None)
+    relay.link()
+    relay.ask(1, b"", sid)
+    assert relay.other.connection.outgoing.deadlines == 0
+    relay.other.sent()
+    assert relay.other.connection.next_deadline() is None
+
+
+# -- no room -------------------------------------------------------------------------------------------
+
+
+def full_relay() -> tuple[Relay, list[int]]:
+    """Two calls are under way to a provider that takes no third before it has answered one."""
+    relay = Relay(SMALL)
+    relay.link()
+    relay.ask(1)
+    relay.ask(2)
+    return relay, [cid for _, cid, _ in relay.other.sent()]
+
+
+def test_without_room_a_call_waits_and_counts_as_parked() -> None:
+    """So a provider that is slow is felt by the one who asks, and not in memory here."""
+    relay, ids = full_relay()
+    relay.ask(3, b"three")
+    parking = relay.asked.connection.incoming.parking
+    assert (parking.held, parking.calls, relay.other.sent()) == (1, 0, [])
+    relay.woken.clear()
+    relay.answer(ids[0])
+    assert relay.woken == ["asked", "asked"]  # the answer, and the room for the other
+    assert (parking.held, [payload for _, _, payload in relay.other.sent()]) == (0, [b"three"])
+
+
+def test_calls_to_others_do_not_stand_behind_it() -> None:
+    """What waits for one provider holds up nothing else."""
+    relay, _ = full_relay()
+    relay.ask(3)
+    (request,) = relay.asked.feed(call_frame(4, b"", ECHO))
+    assert isinstance(request, CallReceived)
+
+
+def test_when_enough_wait_reading_pauses() -> None:
+    """As with parked calls (F3). It goes on when one of them has found room."""
+    relay, ids = full_relay()
+    for cid in (3, 4):
+        relay.ask(cid)
+    connection = relay.asked.connection
+    parking = connection.incoming.parking
+    assert (parking.held, parking.is_full) == (2, False)
+    # The line at the other connection is full as well: that is refused, and counts nowhere.
+    relay.ask(5)
+    assert [error_kind(sent) for sent in relay.asked.sent()] == ["InternalServerError"]
+    assert only(relay.told(), RequestFailed).kind is FailureKind.OVERLOADED
+    relay.answer(ids[0])
+    assert parking.held == 1
+
+
+def parked_full() -> tuple[Relay, list[int]]:
+    relay = Relay(Limits(owed=2, parked=2), other=Limits(owed=2))
+    relay.link()
+    for cid in (1, 2, 3, 4):
+        relay.ask(cid)
+    return relay, [cid for _, cid, _ in relay.other.sent()]
+
+
+def test_a_pause_for_what_waits_ends_with_it() -> None:
+    """The bound is that of the parking, and whoever gives room says so."""
+    relay, ids = parked_full()
+    connection = relay.asked.connection
+    connection.receive_data(frame(RELAYED, 5), START)
+    assert not connection.wants_read
+    relay.woken.clear()
+    relay.answer(ids[0])
+    assert "asked" in relay.woken
+    assert connection.needs_look
+    connection.look(START)
+    assert connection.wants_read
+    assert connection.incoming.parking.held == 1
+
+
+def test_if_answers_are_owed_the_newest_is_refused_instead() -> None:
+    """The answer that is waited for may be behind it (F3)."""
+    relay, ids = parked_full()
+    connection = relay.asked.connection
+    relay.asked.call()
+    relay.asked.sent()
+    relay.other.call(b"x")  # so that there is no room even for calls that need not wait for answers
+    relay.other.call(b"x")
+    relay.ask(5)
+    # It passes the ones that wait for answers to others, so it is under way.
+    assert len(relay.other.sent()) == 1
+    assert connection.wants_read
+    del ids
+
+
+def test_if_answers_are_owed_and_the_outbox_is_full_the_newest_is_refused() -> None:
+    """There is neither room for it there, nor a place to wait here, and reading must go on."""
+    relay = Relay(Limits(owed=50, parked=1), other=Limits(outbox_high=64, outbox_low=1))
+    relay.link()
+    relay.ask(1, bytes(100))
+    relay.ask(2, b"waits")
+    connection = relay.asked.connection
+    assert connection.incoming.parking.held == 1
+    relay.asked.call()
+    assert [sent[0] for sent in relay.asked.sent()] == [ECHO]
+    relay.ask(3, b"too many")
+    assert [(sent[1], error_kind(sent)) for sent in relay.asked.sent()] == [(3, "InternalServerError")]
+    assert only(relay.told(), RequestFailed).kind is FailureKind.OVERLOADED
+    assert connection.outbox.refusals == 0
+    assert connection.incoming.unanswered == 2
+    payloads = [payload for _, _, payload in relay.other.sent()]
+    assert payloads == [bytes(100), b"waits"]
+
+
+def test_who_waits_for_room_has_its_time_too() -> None:
+    """The wait counts in the time-out, and leaves nothing behind."""
+    relay, _ = full_relay()
+    relay.ask(3)
+    relay.wait(61.0)
+    assert [error_kind(sent) for sent in relay.asked.sent()] == ["Timeout"] * 3
+    nothing_held({"asked": relay.asked, "other": relay.other})
+
+
+def test_who_waits_for_room_when_the_caller_vanishes_waits_no_longer() -> None:
+    """Nor does a one-way message."""
+    relay, _ = full_relay()
+    relay.ask(3)
+    relay.asked.connection.transport_lost("cut", START)
+    assert relay.other.connection.outgoing.waiting == 0
+    relay.asked.assert_nothing_left()
+
+
+def test_who_waits_for_room_when_the_provider_dies_fails() -> None:
+    """All of them, at once."""
+    relay, _ = full_relay()
+    relay.ask(3)
+    relay.other.connection.transport_lost("killed", START)
+    assert sorted(sent[1] for sent in relay.asked.sent()) == [1, 2, 3]
+    nothing_held({"asked": relay.asked, "other": relay.other})
+
+
+def test_a_one_way_message_waits_for_room_and_keeps_its_slot() -> None:
+    """Whoever sends more than the provider takes is slowed down by the budget for sends."""
+    relay = Relay(Limits(), other=Limits(outbox_high=64, outbox_low=32))
+    relay.link()
+    relay.ask(0, bytes(100))
+    relay.ask(0, b"waits")
+    sends = relay.asked.connection.incoming.sends
+    assert (sends.running, sends.bytes) == (1, 29)
+    relay.woken.clear()
+    assert [payload for _, _, payload in relay.other.sent()] == [bytes(100), b"waits"]
+    assert relay.woken == ["asked"]
+    assert (sends.running, sends.bytes) == (0, 0)
+
+
+@pytest.mark.fault(77)
+def test_a_one_way_message_without_room_is_dropped_after_ten_seconds() -> None:
+    """The only way out of a ring of relays that are all full. It is told, and counted."""
+    relay = Relay(Limits(), other=Limits(outbox_high=64, outbox_low=32))
+    relay.link()
+    relay.ask(0, bytes(100))
+    relay.ask(0, b"waits")
+    relay.wait(10.0)
+    failed = only(relay.told(), RequestFailed)
+    assert failed.kind is FailureKind.DROPPED
+    assert isinstance(failed.error, SendTimeout)
+    assert relay.asked.connection.incoming.sends.running == 0
+    assert [payload for _, _, payload in relay.other.sent()] == [bytes(100)]
+
+
+def test_a_one_way_message_that_finds_the_line_full_is_let_go() -> None:
+    """`Overloaded`, in an event."""
+    relay = Relay(Limits(), other=Limits(outbox_high=64, outbox_low=32, waiting=1))
+    relay.link()
+    for payload in (bytes(100), b"waits", b"too many"):
+        relay.ask(0, payload)
+    assert only(relay.told(), RequestFailed).kind is FailureKind.OVERLOADED
+    assert relay.asked.connection.incoming.sends.running == 1
+
+
+def test_one_way_messages_that_wait_end_with_their_connection() -> None:
+    """Of the one who sent, and of the one who was to get them."""
+    limits = Limits(outbox_high=64, outbox_low=32)
+    for ends in ("asked", "other"):
+        relay = Relay(Limits(), other=limits)
+        relay.link()
+        relay.ask(0, bytes(100))
+        relay.ask(0, b"waits")
+        getattr(relay, ends).connection.transport_lost("cut", START)
+        assert relay.other.connection.outgoing.waiting == 0
+        assert relay.asked.connection.incoming.sends.running == 0
+        getattr(relay, ends).assert_nothing_left()
+
+
+# -- who may not ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.fault(77)
+@pytest.mark.parametrize("cid", [7, 0])
+def test_nothing_goes_back_to_where_it_came_from(cid: int) -> None:
+    """Two ends that relay the same service to each other would play ball with it."""
+    relay = Relay()
+    (request,) = relay.asked.feed(frame(PICKED, cid))
+    assert isinstance(request, CallReceived | SendReceived)
+    relay.asked.connection.relay(request, relay.asked.connection.relays, START)
+    failed = only(relay.told(), RequestFailed)
+    assert failed.kind is FailureKind.RELAY_REFUSED
+    assert isinstance(failed.error, RelayRefused)
+    assert "back to where it came from" in str(failed.error)
+    assert [error_kind(sent) for sent in relay.asked.sent()] == (["InternalServerError"] if cid else [])
+
+
+@pytest.mark.fault(77)
+def test_a_ring_of_relays_ends_by_its_bounds() -> None:
+    """Base mode has no count of hops. A call that goes round fills the connections up to what may be owed, and then ends."""
+    limits = Limits(owed=10)
+    ring = [Relay(limits) for _ in range(3)]
+    client = Relay(limits)
+    client.ask(1)
+    ((sid, cid, payload),) = client.other.sent()
+    ring[0].ask(cid, payload, sid)  # what comes round has ids of another link, here in another range
+    rounds = 0
+    while sent := ring[rounds % 3].other.sent():
+        rounds += 1
+        for sid, cid, payload in sent:
+            ring[rounds % 3].ask(cid if rounds % 3 else 1000 + cid, payload, sid)
+        assert rounds < 100
+    assert rounds > 20
+    for one in ring:
+        one.wait(61.0)
+    assert {error_kind(sent) for sent in ring[0].asked.sent()} == {"Timeout"}
+    for one in ring:
+        one.asked.connection.close("done", 0.0, one.asked.now)
+        nothing_held({"asked": one.asked, "other": one.other})
+
+
+def test_another_wire_format_is_refused() -> None:
+    """Payloads are passed on as they are, so the provider could not read them."""
+    relay = Relay()
+    relay.asked.connection.relays.wireformat = "cbor"
+    relay.other.connection.relays.wireformat = "json"
+    relay.ask(7)
+    failed = only(relay.told(), RequestFailed)
+    assert failed.kind is FailureKind.RELAY_REFUSED
+    assert "cbor" in str(failed.error)
+    assert "json" in str(failed.error)
+    assert "provider" in str(failed.error)
+
+
+def test_only_what_runs_can_be_handed_over(relay: Relay) -> None:
+    """Twice, or after its end, is a mistake of the driver."""
+    (request,) = relay.asked.feed(frame(PICKED, 1))
+    assert isinstance(request, CallReceived)
+    relay.asked.connection.relay(request, relay.other.connection.relays, START)
+    with pytest.raises(ValueError, match="was not delivered, or has ended"):
+        relay.asked.connection.relay(request, relay.other.connection.relays, START)
+    relay.asked.feed(send_frame())
+
+
+# -- more than two -------------------------------------------------------------------------------------
+
+
+def test_an_end_is_told_to_each_who_relayed_and_to_none_who_has_ended() -> None:
+    """Whoever is closed is forgotten, on both sides."""
+    provider = Solo()
+    clients = [Relay() for _ in range(3)]
+    for number, client in enumerate(clients):
+        (request,) = client.asked.feed(frame(PICKED, 1))
+        assert isinstance(request, CallReceived)
+        client.asked.connection.relay(request, provider.connection.relays, START)
+        assert names(client.asked.connection.events()) == []
+        if number == 1:
+            client.asked.connection.transport_lost("cut", START)
+            client.asked.connection.events()
+    provider.connection.transport_lost("killed", START)
+    told = [names(client.asked.connection.events()) for client in clients]
+    assert told == [["RequestFailed", "RelayTargetLost"], [], ["RequestFailed", "RelayTargetLost"]]
+
+
+def test_one_who_picks_none_has_it_delivered(relay: Relay) -> None:
+    """The driver decides then what that means."""
+    route = relay.asked.routes[RELAYED]
+    route.relays_to = lambda: None
+    kinds = [type(event) for event in relay.asked.feed(frame(RELAYED, 1), frame(RELAYED, 0))]
+    assert kinds == [CallReceived, SendReceived]
+
+
+def test_an_error_that_says_nothing_about_relaying_is_a_failure_here() -> None:
+    """A peer that is no connection may raise whatever it likes."""
+    assert failure_of(DecodeError("odd")) is FailureKind.HANDLER_FAILED
+
+
+def test_the_end_of_a_target_is_shown() -> None:
+    """For people who read logs."""
+    lost = RelayTargetLost("provider", CloseReason.CLOSED_BY_REMOTE, "bye")
+    assert repr(lost) == "RelayTargetLost('provider', closed by remote, 'bye')"
+
+
+def test_how_much_a_provider_has_to_do_is_known() -> None:
+    """What is under way to it, and what waits for room."""
+    relay, ids = full_relay()
+    relay.ask(3)
+    assert relay.other.connection.outgoing.unanswered == 3
+    relay.answer(ids[0])
+    assert relay.other.connection.outgoing.unanswered == 2
