@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from types import NoneType
-from typing import Any, TypeVar, get_origin
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -19,9 +19,8 @@ from duologue.errors import DecodeError, EncodeError, RegistrationError
 from duologue.messages import Shape, shape_of
 from duologue.protocol.limits import Limits
 from duologue.wireformat import Codec, WireFormat
+from duologue_wireformats.conversion import any_writer, plain_reader, plain_writer
 from duologue_wireformats.faults import decode_fault
-from duologue_wireformats.forms_read import form_reader
-from duologue_wireformats.forms_write import any_form, form_writer
 from duologue_wireformats.schema import Schema, message_class, read_schema
 from duologue_wireformats.values import CaseMet, FormChecks, ValueChecks
 
@@ -176,7 +175,7 @@ class PlainCodec(Codec[T]):
         checks = FormChecks(self._checks)
         try:
             checks.check(value)
-            return self._write(any_form(_with_native_bytes(value)))
+            return self._write(any_writer(value))
         except Exception as exc:
             error = checks.fault(value, exc)
             raise error from error.__cause__
@@ -234,67 +233,6 @@ class DirectCodec(Codec[T]):
             return self._reread(payload)  # type: ignore[no-any-return]
         error = decode_fault(exc, self._name)
         raise error from error.__cause__
-
-
-_to_builtins = msgspec.to_builtins
-
-
-def _with_native_bytes(value: Any) -> Any:
-    return _to_builtins(value, builtin_types=(bytes, bytearray))
-
-
-def plain_writer(schema: Schema, *, binary: bool) -> Callable[[Any], Any]:
-    """From objects to plain data."""
-    if schema.has_forms:
-        form = form_writer(schema.tree)
-        return lambda value: form(_with_native_bytes(value))
-    if binary and (schema.has_bytes or schema.is_open):
-        return _with_native_bytes
-    return _to_builtins  # saying that there is nothing special costs as much as the conversion
-
-
-def plain_reader(schema: Schema, *, binary: bool, text_keys: bool) -> Callable[[Any], Any]:
-    """From plain data to objects."""
-    if not schema.has_bytes and not schema.has_forms and not text_keys:
-        return _converter(schema.type_)
-
-    # Without this msgspec would take a text for base64.
-    native = (bytes, bytearray) if binary else ()
-    specially = _converter(schema.type_, builtin_types=native, str_keys=text_keys)
-    form = form_reader(schema.tree)
-
-    def at_second_try(plain: Any) -> Any:
-        # Nobody but who has sent arrays for bytes pays for looking for them.
-        try:
-            return specially(plain)
-        except msgspec.ValidationError:
-            if form is None:
-                raise
-        return specially(form(plain))
-
-    def in_its_form(plain: Any) -> Any:
-        return specially(plain if form is None else form(plain))
-
-    return in_its_form if schema.has_forms else at_second_try
-
-
-def _converter(type_: Any, **options: Any) -> Callable[[Any], Any]:
-    """`msgspec.convert` to a type. Of one that is no class msgspec works out each time what it means, so it goes into one."""
-    convert = msgspec.convert
-    if isinstance(type_, type) and get_origin(type_) is None:
-        if options:
-            return lambda plain: convert(plain, type_, **options)
-        return lambda plain: convert(plain, type_)
-    holder: Any = msgspec.defstruct("Payload", [("value", type_)], array_like=True)
-
-    def convert_within(plain: Any) -> Any:
-        try:
-            return convert((plain,), holder, **options).value
-        except msgspec.ValidationError as exc:
-            text = str(exc).replace("`$[0]", "`$").removesuffix(" - at `$`")
-            raise msgspec.ValidationError(text) from exc.__cause__
-
-    return convert_within
 
 
 def _shape(kind: Any) -> Shape:
