@@ -242,9 +242,9 @@ class Connection:
         else:
             self._ending.end_of_stream(now)
 
-    def transport_lost(self, detail: str, now: float) -> None:
-        """The transport is gone, or broken: nothing can be read or written any more."""
-        self._ending.cut(CloseReason.TRANSPORT_FAILED, detail, now)
+    def transport_lost(self, detail: str, now: float, *, refused: bool = False) -> None:
+        """The transport is gone, or broken: nothing can be read or written any more. `refused`: the remote did not want this end."""
+        self._ending.cut(CloseReason.REFUSED if refused else CloseReason.TRANSPORT_FAILED, detail, now)
 
     def data_sent(self, now: float, unsent: int = 0) -> None:
         """The transport has taken what `data_to_send` gave, but for the last `unsent` bytes."""

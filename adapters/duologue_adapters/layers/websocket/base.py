@@ -17,7 +17,7 @@ from websockets.http11 import Request, Response
 from websockets.protocol import Protocol, State
 
 from duologue import Limits
-from duologue_adapters.layers.websocket.messages import LARGEST_JOINED, fragments, messages
+from duologue_adapters.layers.websocket.messages import LARGEST_JOINED, Piece, fragments, messages
 from duologue_adapters.ports import CutShort, Layer, LayerError
 
 EMPTY_AT_ONCE = 1000
@@ -62,8 +62,8 @@ class WebSocketLayer(Layer):
     def receive_data(self, data: bytes | memoryview, now: float) -> list[bytes]:
         self._heard(now)
         was_open = self._is_open
-        received: list[bytes] = []
-        for start in range(0, len(data), _SLICE):
+        received: list[Piece] = []
+        for start in range(self._take_whole(data, received), len(data), _SLICE):
             if self._failure is not None:
                 break
             self._protocol.receive_data(bytes(data[start : start + _SLICE]))
@@ -76,7 +76,7 @@ class WebSocketLayer(Layer):
         if self._failure is not None and not received and self._is_open == was_open:
             raise self._failure
         # The fewer pieces, the less work for whoever is above.
-        return received if len(received) < 2 else [b"".join(received)]
+        return [b"".join(received)] if received else []
 
     def receive_eof(self, now: float) -> None:
         if self._failure is None:
@@ -89,7 +89,11 @@ class WebSocketLayer(Layer):
         if not self.is_ended:
             raise CutShort("the stream ended without a WebSocket close frame: something may be missing")
 
-    def _take_events(self, received: list[bytes], now: float) -> None:
+    def _take_whole(self, data: bytes | memoryview, received: list[Piece]) -> int:
+        """Take messages for which the library is not needed, and say where the rest begins."""
+        return 0
+
+    def _take_events(self, received: list[Piece], now: float) -> None:
         for event in self._protocol.events_received():
             if self._failure is not None:
                 return  # nothing counts any more
@@ -103,13 +107,13 @@ class WebSocketLayer(Layer):
             elif not isinstance(exc := self._protocol.parser_exc, EOFError | None):
                 self._failure = LayerError(f"a WebSocket error: {exc}")  # the close frame is written already
 
-    def _take_frame(self, frame: Frame, received: list[bytes]) -> None:
+    def _take_frame(self, frame: Frame, received: list[Piece]) -> None:
         self._began = None
         opcode = frame.opcode
         if opcode is Opcode.BINARY or opcode is Opcode.CONT:
             # What belongs together need not be waited for: it is a stream.
             if frame.data:
-                received.append(bytes(frame.data))
+                received.append(frame.data)
                 return
         elif opcode is Opcode.TEXT:
             self._give_up(1003, "a text message came: only binary messages are spoken here")
@@ -198,7 +202,11 @@ class WebSocketLayer(Layer):
             return 0.0  # to be told, after what came before it
         if not self._is_open or self._protocol.state is not State.OPEN:
             return None
-        return min(self._ping_at, self._silent_at, self._late_at) if self._is_read else self._ping_at
+        if not self._is_read:
+            return self._ping_at
+        # Asked whenever something comes or leaves, and nearly always there is no frame on its way.
+        deadline = min(self._silent_at, self._ping_at)
+        return deadline if self._began is None else min(deadline, self._began + self._frame_timeout)
 
     def handle_timer(self, now: float) -> None:
         if self._failure is not None:
@@ -207,7 +215,8 @@ class WebSocketLayer(Layer):
             return
         if self._is_read and now >= self._silent_at:
             raise self._give_up(1011, f"no word for {2 * self._heartbeat:g} s, and no answer to a ping")
-        if self._is_read and now >= self._late_at:
+        # Whoever is above limits the time of a frame of ours, and sees nothing of this one yet (docs/faults.md, row 4).
+        if self._is_read and self._began is not None and now >= self._began + self._frame_timeout:
             raise self._give_up(1008, f"a WebSocket frame that was not there after {self._frame_timeout:g} s")
         if now >= self._ping_at:
             self._pings += 1
@@ -222,11 +231,6 @@ class WebSocketLayer(Layer):
     def _silent_at(self) -> float:
         # Not before it was asked: this process may have been stopped, and have said nothing itself (row 54).
         return max(self._heard_at + self._heartbeat, self._asked_at) + self._heartbeat
-
-    @property
-    def _late_at(self) -> float:
-        # Whoever is above limits the time of a frame of ours, and sees nothing of this one yet (docs/faults.md, row 4).
-        return math.inf if self._began is None else self._began + self._frame_timeout
 
 
 def largest_message(limits: Limits) -> int:
