@@ -42,7 +42,7 @@ from duologue.protocol.lifecycle import Phase
 from duologue.protocol.limits import Limits
 from duologue.protocol.pending import OutgoingCall
 
-OPEN, GRACE, CLOSING, CLOSED = Phase
+OPEN, DRAINING, GRACE, CLOSING, CLOSED = Phase
 
 
 @dataclass

@@ -34,8 +34,8 @@ def test_there_is_no_way_back() -> None:
 def test_the_first_reason_stays() -> None:
     """Whatever comes later changes nothing about why it ended."""
     life = Lifecycle()
-    life.leave_open(CloseReason.CLOSED_LOCALLY, "bye")
-    life.leave_open(CloseReason.TRANSPORT_FAILED, "reset")
+    life.fix_reason(CloseReason.CLOSED_LOCALLY, "bye")
+    life.fix_reason(CloseReason.TRANSPORT_FAILED, "reset")
     assert (life.reason, life.detail) == (CloseReason.CLOSED_LOCALLY, "bye")
 
 

@@ -180,6 +180,8 @@ class ConnectionClosed(CallError):
             f"the connection is closed: {reason.value}" + (f" ({detail})" if detail else ""), executed
         )
         self.reason = reason
+        self.detail = detail
+        """More words about that."""
 
 
 class ConnectionLost(CallError):
@@ -190,3 +192,5 @@ class ConnectionLost(CallError):
             f"the connection was lost: {reason.value}" + (f" ({detail})" if detail else ""), executed
         )
         self.reason = reason
+        self.detail = detail
+        """More words about that."""
