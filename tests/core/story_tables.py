@@ -123,7 +123,9 @@ STEPS = {
         8,
         {
             "which": WHICH,
-            "what": Choice(("call", "call elsewhere", "call in a handler", "send", "send", "send in a handler")),
+            "what": Choice(
+                ("call", "call elsewhere", "call in a handler", "send", "send", "send in a handler")
+            ),
             "sid": Choice(SIDS),
             "size": Choice((*SIZES, *SIZES, LARGEST, LARGEST + 1)),
             "timeout": Choice((None, None, 0.0, 0.5, 5.0, 20.0)),

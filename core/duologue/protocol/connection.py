@@ -27,7 +27,7 @@ from duologue.protocol.errors import (
     ProtocolError,
 )
 from duologue.protocol.events import ErrorReported, Event, IncomingRequest
-from duologue.protocol.failures import call_error, read_error
+from duologue.protocol.failures import call_error, read_error, read_error_sid
 from duologue.protocol.feed import Feed
 from duologue.protocol.frames import LENGTH_PREFIXED, Framing
 from duologue.protocol.ids import ERROR_SID, RESPONSE_SID
@@ -445,7 +445,8 @@ class Connection:
     def _error_received(self, cid: int, payload: bytes, now: float) -> None:
         kind, text = read_error(payload, self._bodies.decode)
         if not self._outgoing.error_received(cid, call_error(kind, text), now):
-            self._events.append(ErrorReported(kind, cid, text))
+            sid = read_error_sid(payload, self._bodies.decode)
+            self._events.append(ErrorReported(kind, cid, text, sid))
             self._unexpected_answer(cid, now)
         if self._outgoing.has_waiting:
             self._outgoing.admit(now)

@@ -66,7 +66,9 @@ class Ending:
     def drain(self, reason: str, timeout: float | None, now: float) -> None:
         """This end wants it, when all that is under way has ended. Doing it twice: the earlier end wins."""
         if timeout is not None and not timeout >= 0:
-            raise ValueError(f"draining for {timeout!r} seconds: give 0 or more, or None for as long as it takes")
+            raise ValueError(
+                f"draining for {timeout!r} seconds: give 0 or more, or None for as long as it takes"
+            )
         life = self._life
         if timeout is not None and timeout <= 0:
             self.close(reason, 0.0, now)
@@ -252,7 +254,9 @@ class Ending:
         return ConnectionLost(reason, executed, self._life.detail)
 
     def _enter_closing(self, trigger: Trigger, now: float, *, answer: bool = True) -> None:
-        self._incoming.clear_parking(now, answer=answer)  # messages that waited for their turn, in a grace that is over
+        self._incoming.clear_parking(
+            now, answer=answer
+        )  # messages that waited for their turn, in a grace that is over
         self._incoming.cancel_running(now, answer=answer)
         self._life.move(trigger)
         self._life.close_ends = now + self._limits.close_timeout

@@ -10,7 +10,7 @@ KIB = 1024
 MIB = 1024 * KIB
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Limits:
     """What a connection may use. Sizes are bytes, times are seconds. Raise one with `Limits(calls=500)`.
 
@@ -98,6 +98,15 @@ class Limits:
             raise ValueError("Limits.outbox_low is over outbox_high")
         if self.sends_policy not in ("pause", "drop"):
             raise ValueError(f"Limits.sends_policy is {self.sends_policy!r}: choose 'pause' or 'drop'")
+
+    def __repr__(self) -> str:
+        """What differs from the defaults."""
+        differing = (
+            f"{field.name}={value!r}"
+            for field in fields(self)
+            if (value := getattr(self, field.name)) != field.default
+        )
+        return f"Limits({', '.join(differing)})"
 
 
 _HUGE = 2**62

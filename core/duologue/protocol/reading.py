@@ -8,7 +8,16 @@ from duologue.protocol.frames import FrameDecoder
 class Reading:
     """What was received and not decoded. While it is paused nothing of it is looked at, and its clock stands still."""
 
-    __slots__ = ("_began", "_decoder", "_frame_timeout", "cut_short", "eof_seen", "eof_waits", "is_hurried", "is_paused")
+    __slots__ = (
+        "_began",
+        "_decoder",
+        "_frame_timeout",
+        "cut_short",
+        "eof_seen",
+        "eof_waits",
+        "is_hurried",
+        "is_paused",
+    )
 
     def __init__(self, decoder: FrameDecoder, frame_timeout: float) -> None:
         self._decoder = decoder

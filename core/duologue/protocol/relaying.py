@@ -23,6 +23,7 @@ from duologue.protocol.errors import (
     Overloaded,
     RelayRefused,
     RemoteError,
+    RequestError,
     SendTimeout,
 )
 from duologue.protocol.events import Event, RelayedCall, RelayedSend, RelayTargetLost
@@ -148,6 +149,8 @@ class Relays:
 
     def failed(self, request: RelayedCall | RelayedSend, error: DuologueError, now: float) -> None:
         """It was not passed on, or not answered."""
+        if isinstance(error, RequestError):
+            error.peer, error.sid = request.target.name, request.sid
         self._incoming.fail(request, failure_of(error), now, error)
         self.on_work()
 
