@@ -176,9 +176,15 @@ async def test_who_waits_for_it_is_cancelled(url: str) -> None:
     async with connected(url, there.services) as (client, server):
         await client.remote(tools).send(Hold())
         await there.until(lambda: there.running == 1)
-        with anyio.move_on_after(0.05):
-            await server.drain(timeout=None)
-        assert not server.is_open
+        async with anyio.create_task_group() as group:
+
+            async def drain() -> None:
+                await server.drain(timeout=None)
+
+            group.start_soon(drain)
+            await until(lambda: not server.is_open)
+            group.cancel_scope.cancel()
+        assert not there.cancelled
         there.release.set()
         assert await server.wait_closed() is CloseReason.CLOSED_LOCALLY
     assert there.ended == [""]
