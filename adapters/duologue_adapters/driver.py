@@ -112,7 +112,7 @@ class Driver(Peer, Receiver):
         self.drive()
 
     def connection_lost(self, detail: str) -> None:
-        self._connection.transport_lost(detail, self._now())
+        self._connection.transport_lost(detail, self._now(), refused=self._link.is_refused)
         self.drive()
 
     def all_written(self) -> None:

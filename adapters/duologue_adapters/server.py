@@ -124,6 +124,7 @@ class DriverServer(Server):
                     self._handshakes.begin(link)
                 else:
                     self._add(link)
+                del link  # or who waits for the next one would keep the last one alive, and its peer with it
 
     def _add(self, link: Link) -> None:
         if self._is_closing:  # it came in the same moment

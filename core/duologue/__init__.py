@@ -34,7 +34,7 @@ from duologue.errors import (
 from duologue.facade import connect, serve
 from duologue.messages import Message
 from duologue.namespace import Namespace
-from duologue.peer import DEFAULT, Peer, PeerEvent, PeerInfo, Server
+from duologue.peer import DEFAULT, Peer, PeerEvent, PeerInfo, Server, Timeout
 from duologue.plugins import (
     find_wireformat,
     hookimpl,
@@ -62,10 +62,10 @@ from duologue.relay import (
     RelayRequest,
     RoundRobin,
 )
-from duologue.remote import Remote
+from duologue.remote import Caller, Remote
 from duologue.served import ServiceMaps
 from duologue.service_ids import service_id
-from duologue.services import ServiceMap, Services
+from duologue.services import MessageClass, ServiceMap, Services
 from duologue.wireformat import Codec, WireFormat
 
 __all__ = [
@@ -76,6 +76,7 @@ __all__ = [
     "CallBudget",
     "CallError",
     "CallTimeout",
+    "Caller",
     "CloseReason",
     "Codec",
     "ConnectFailed",
@@ -98,6 +99,7 @@ __all__ = [
     "LeastOutstanding",
     "Limits",
     "Message",
+    "MessageClass",
     "Namespace",
     "NotSupportedByRemote",
     "Overloaded",
@@ -127,6 +129,7 @@ __all__ = [
     "ServiceMaps",
     "Services",
     "Subscription",
+    "Timeout",
     "UnknownScheme",
     "UnknownWireFormat",
     "WireFormat",

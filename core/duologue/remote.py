@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from duologue.errors import AnswerUnreadable, DecodeError, RegistrationError, RequestError
 from duologue.messages import Message
-from duologue.peer import DEFAULT, Peer, Timeout
+from duologue.peer import DEFAULT, PeerInfo, Timeout
+from duologue.wireformat import WireFormat
 
 if TYPE_CHECKING:
     from duologue.namespace import Namespace
 
 T = TypeVar("T")
+
+
+class Caller(Protocol):
+    """What a `Remote` calls through: a `Peer`, or something that finds one for each call."""
+
+    wireformat: WireFormat
+
+    @property
+    @abstractmethod
+    def info(self) -> PeerInfo:
+        """As `Peer.info`."""
+
+    @abstractmethod
+    async def call_raw(self, sid: int, payload: bytes, *, timeout: Timeout = DEFAULT) -> bytes:
+        """As `Peer.call_raw`."""
+
+    @abstractmethod
+    async def send_raw(self, sid: int, payload: bytes, *, timeout: Timeout = DEFAULT) -> None:
+        """As `Peer.send_raw`."""
 
 
 class Remote:
@@ -22,7 +43,7 @@ class Remote:
 
     __slots__ = ("_call_raw", "_calls", "_namespace", "_peer", "_send_raw")
 
-    def __init__(self, peer: Peer, namespace: Namespace) -> None:
+    def __init__(self, peer: Caller, namespace: Namespace) -> None:
         self._peer = peer
         self._namespace = namespace
         self._calls = namespace.calls(peer.wireformat)
@@ -30,8 +51,8 @@ class Remote:
         self._send_raw = peer.send_raw
 
     @property
-    def peer(self) -> Peer:
-        """The connection that it calls through."""
+    def peer(self) -> Caller:
+        """What it calls through: the `Peer` whose `remote` made it."""
         return self._peer
 
     @property

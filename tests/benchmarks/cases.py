@@ -74,4 +74,7 @@ CASES = {case.name: case for case in _ALL}
 FOR_ANY = frozenset(CASES) - {"frame1m"}
 """The cases that every RPC library has: few let one send a frame as it is."""
 
+FOR_TRANSPORTS = frozenset({"one", "c64", "sends", "echo1m"})
+"""The cases in which transports differ. How many calls are outstanding, or how large a frame is beyond that, matters to all alike."""
+
 IDLE_CONNECTIONS = 500

@@ -24,15 +24,15 @@ def _say(**fields: object) -> None:
 
 async def _serve(subject: Subject) -> None:
     async with subject.surroundings():
-        await subject.serve(lambda port: _say(port=port))
+        await subject.serve(lambda address: _say(address=address))
 
 
 async def _load(subject: Subject, options: argparse.Namespace) -> None:
     async with subject.surroundings():
         if options.case == "idle":
-            figures = await measure_idle(subject, options.port, options.server_pid)
+            figures = await measure_idle(subject, options.address, options.server_pid)
         else:
-            async with subject.connect(options.port) as client:
+            async with subject.connect(options.address) as client:
                 figures = await measure(CASES[options.case], client, options.seconds)
         _say(figures=figures)
 
@@ -67,7 +67,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--wireformat", required=True)
     parser.add_argument("--core", type=int)
     parser.add_argument("--life", type=int, default=0)
-    parser.add_argument("--port", type=int)
+    parser.add_argument("--address")
     parser.add_argument("--server-pid", type=int)
     parser.add_argument("--seconds", type=float)
     parser.add_argument("--case")

@@ -28,14 +28,14 @@ def is_measurable() -> bool:
     return Path("/proc/self/smaps_rollup").exists()
 
 
-async def measure_idle(subject: Subject, port: int, server_pid: int) -> dict[str, float]:
+async def measure_idle(subject: Subject, address: str, server_pid: int) -> dict[str, float]:
     """Open the connections, make one call on each, and return what each has cost both processes."""
     processes = {"server": server_pid, "client": os.getpid()}
     async with AsyncExitStack() as stack:
 
         async def connect(count: int) -> None:
             for _ in range(count):
-                client = await stack.enter_async_context(subject.connect(port))
+                client = await stack.enter_async_context(subject.connect(address))
                 await client.touch()
 
         await connect(_WARM_UP_CONNECTIONS)

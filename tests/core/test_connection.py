@@ -342,6 +342,14 @@ def test_requests_while_it_ends(phase: Phase, action: Action) -> None:
     assert at.solo.connection.events() == []
 
 
+def test_a_transport_that_refused_this_end() -> None:
+    """What its end means the transport may know: the remote does not want this end, and won't the next time."""
+    at = scene(OPEN)
+    at.solo.connection.transport_lost("who are you?", at.solo.now, refused=True)
+    (closed,) = [event for event in at.solo.connection.events() if isinstance(event, PeerClosed)]
+    assert (closed.reason, closed.detail) == (CloseReason.REFUSED, "who are you?")
+
+
 # -- time ----------------------------------------------------------------------------------------------
 
 

@@ -274,14 +274,14 @@ class Connection:
         else:
             self._ending.end_of_stream(now)
 
-    def transport_lost(self, detail: str, now: float) -> None:
-        """The transport is gone, or broken: nothing can be read or written any more."""
+    def transport_lost(self, detail: str, now: float, *, refused: bool = False) -> None:
+        """The transport is gone, or broken: nothing can be read or written any more. `refused`: the remote did not want this end."""
         if self._reading.is_paused and self._reading.eof_waits:
             # The remote had ended its stream before, and all of that is here. So nothing of it gets lost, even if it is
             # more at once than it should be: no more than what was read when reading paused.
             self._reading.is_hurried = True
             self._read_on(now)
-        self._ending.lose(CloseReason.TRANSPORT_FAILED, detail, now)
+        self._ending.lose(CloseReason.REFUSED if refused else CloseReason.TRANSPORT_FAILED, detail, now)
 
     def data_sent(self, now: float, unsent: int = 0) -> None:
         """The transport has taken what `data_to_send` gave, but for the last `unsent` bytes."""

@@ -28,6 +28,8 @@ class CloseReason(StrEnum):
     TRUNCATED = "cut short"
     PROTOCOL_ERROR = "protocol error"
     TRANSPORT_FAILED = "transport failed"
+    REFUSED = "refused"
+    """The remote does not accept who this end is, and its transport could say so only now: TLS 1.3 with client certificates."""
     KEEPALIVE_TIMEOUT = "keepalive timeout"
     FRAME_TIMEOUT = "frame timeout"
     WRITE_STALLED = "write stalled"
@@ -138,10 +140,11 @@ class RelayRefused(DuologueError):
 class SendTimeout(RequestError):
     """A `send` found no room in the outbox within its timeout. No byte of it has left."""
 
-    def __init__(self) -> None:
-        super().__init__(
-            "no room to send within the timeout: the remote does not read, or this end sends faster than the link carries"
-        )
+    def __init__(
+        self,
+        text: str = "no room to send within the timeout: the remote does not read, or this end sends faster than the link carries",
+    ) -> None:
+        super().__init__(text)
 
 
 class CallError(RequestError):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import assert_type
 
 from duologue import Context, Message, Namespace, Peer, Services, connect
+from duologue_contrib.actors import Actor, Address, LocalAddress, actor_scope, handles
 
 
 class Add(Message[int]):
@@ -85,3 +86,18 @@ def a_namespace_holds_messages() -> None:
 async def the_wire_format_must_be_said() -> None:
     async with connect("tcp://127.0.0.1:1"):  # E: wireformat
         pass
+
+
+class Actress(Actor):
+    @handles(Add)  # E: Add str
+    async def answers_text(self, msg: Add) -> str:
+        return str(msg.a)
+
+
+async def a_call_of_an_actor_is_checked(address: Address, local: LocalAddress) -> None:
+    assert_type(await address.call(Add(a=1, b=2)), str)  # E: str
+    await address.call(NotAMessage())  # E: NotAMessage
+    await local.send(NotAMessage())  # E: NotAMessage
+    await local.stop("later")  # E: later
+    async with actor_scope() as actors:
+        await actors.start(NotAMessage)  # E: NotAMessage
