@@ -19,6 +19,7 @@ from duologue.protocol.errors import (
     Overloaded,
     ProtocolError,
     RemoteError,
+    RequestError,
     SendTimeout,
 )
 
@@ -44,6 +45,7 @@ __all__ = [
     "ProtocolError",
     "RegistrationError",
     "RemoteError",
+    "RequestError",
     "SendTimeout",
     "ServiceIdError",
     "UnknownScheme",

@@ -28,7 +28,7 @@ from duologue import (
     RemoteError,
     serve,
 )
-from duologue_adapters.driver import DriverPeer
+from duologue_adapters.peer import DriverPeer
 from duologue_contrib.reconnect import (
     Backoff,
     NotConnected,
