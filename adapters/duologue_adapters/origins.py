@@ -13,7 +13,6 @@ SELF = "self"
 _ORIGIN = re.compile(r"null|([a-z][a-z0-9+.-]*)://[^/?#@\s]+")
 _HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?P<port>:[0-9]{1,5})?")
 _USUAL_PORTS = {"http": ":80", "https": ":443"}
-_OF_PAGES = {"ws": "http", "wss": "https"}
 
 OwnOrigin = Callable[[str], str | None]
 """From the `Host` that a request names to the origin of pages from there; None if they may not connect."""
@@ -37,20 +36,19 @@ def allowed_origins(given: Any) -> Collection[str] | None:
 
 
 def own_origin(given: Any, scheme: str, host: str) -> OwnOrigin | None:
-    """What finds the origin of pages that came from a server at `host`, if the option `origins` has `SELF` in it.
+    """What finds the origin of pages that came from a server at `host` by `http` or `https`, if the option `origins` has `SELF` in it.
 
     Where a page came from, only the `Host` of its request says, and whoever has a name in the DNS can let it point here: then a page
     of theirs came "from here", too. So only what nobody else can have is believed: addresses, `localhost`, and the server's own name.
     """
     if given != SELF and not (isinstance(given, Collection) and SELF in given):
         return None
-    of_pages = _OF_PAGES[scheme]
 
     def find(named: str) -> str | None:
         match = _HOST.fullmatch(named.lower())
         if match is None or not (match["name"] in ("localhost", host.lower()) or _is_address(match["name"])):
             return None
-        return _without_usual_port(f"{of_pages}://{match[0]}", of_pages)
+        return _without_usual_port(f"{scheme}://{match[0]}", scheme)
 
     return find
 

@@ -9,6 +9,8 @@ from contextvars import Context
 from types import MappingProxyType
 from typing import Any, Protocol
 
+import anyio.abc
+
 HEARTBEAT = 20.0
 """Seconds of silence after which an end asks whether the other is there, and after which, unanswered, it is gone. Proxies and
 routers forget a connection that is silent for a minute, some of them sooner."""
@@ -154,6 +156,10 @@ class Engine(ABC):
         """
 
     @abstractmethod
+    def stream_link(self, stream: anyio.abc.AnyByteStream, address: str = "") -> Link:
+        """A link over a stream of anyio that is open, of bytes or of objects that are bytes. The stream is the link's from now on."""
+
+    @abstractmethod
     def pipe_link(self, reader: int, writer: int) -> Link:
         """A link that reads from one descriptor and writes to another: pipes, or one socket twice. Both are the link's from now on.
 
@@ -189,6 +195,11 @@ class Link(ABC):
 
     extra: Mapping[str, Any] = _NOTHING
     """What else is known of the other end, for `PeerInfo.extra`."""
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether it was lost since the other end does not want this one, and won't the next time."""
+        return False
 
     @abstractmethod
     def start(self, receiver: Receiver) -> None:
@@ -276,7 +287,14 @@ class Layer(ABC):
 
 
 class LayerError(Exception):
-    """The other end broke a layer's rules; the text says which. The link is lost for what is above."""
+    """The other end broke a layer's rules; the text says which. The link is lost for what is above.
+
+    `is_permanent`: it would again, as long as nothing is changed at either end (`ConnectFailed.is_permanent`).
+    """
+
+    def __init__(self, text: str, *, is_permanent: bool = False) -> None:
+        super().__init__(text)
+        self.is_permanent = is_permanent
 
 
 class CutShort(LayerError):

@@ -15,7 +15,20 @@ from typing import Any, get_origin
 import msgspec
 import msgspec.inspect as mi
 
-from duologue import Message, Namespace, RegistrationError, Shape, answer_type, service_id, shape_of
+from duologue import (
+    Case,
+    Message,
+    Namespace,
+    RegistrationError,
+    Shape,
+    answer_type,
+    case_class,
+    case_name,
+    case_shape,
+    is_byte_list,
+    service_id,
+    shape_of,
+)
 
 _Named = mi.StructType | mi.DataclassType | mi.TypedDictType
 """Types that get a declaration of their own."""
@@ -121,7 +134,7 @@ class _Writer:
             return simple
         match node:
             case mi.Metadata():
-                return f"{self.type_of(node.type)}{' | number[]' if _is_byte_list(node) else ''}"
+                return f"{self.type_of(node.type)}{' | number[]' if is_byte_list(node) else ''}"
             case mi.IntType():
                 return _integer(node)
             case mi.BytesType() | mi.ByteArrayType():
@@ -163,30 +176,30 @@ class _Writer:
             return known
         name = self._names[node.cls] = self._free_name(_camel(_class_name(node.cls)))
         body = self._body(node)
-        is_plain = body.startswith("{\n") and not _is_case(node.cls)
+        is_plain = body.startswith("{\n")
         declared = f"export interface {name} {body}" if is_plain else f"export type {name} = {body};"
         self.declarations.append(f"{_comment(node.cls)}{declared}\n")
         return name
 
     def _body(self, node: _Named) -> str:
-        if _is_case(node.cls):
-            return self._case(node)
+        case = case_class(node.cls)
+        if case is not None:
+            return self._case(case, node)
         if isinstance(node, mi.StructType) and node.array_like:
             return self._tuple(node.fields)
         return self._fields(node)
 
-    def _case(self, node: _Named) -> str:
+    def _case(self, case: type[Case], node: _Named) -> str:
         """A case of a tagged union, as Rust writes it: its name, or a map with one entry."""
-        kind: Any = get_origin(node.cls) or node.cls
-        name = _quoted(kind.__duologue_name__)
-        if not node.fields:
-            return name
-        match kind.__duologue_shape__:
+        name = _quoted(case_name(case))
+        match case_shape(case):
+            case Shape.NOTHING:
+                return name
             case Shape.VALUE:
                 data = self.type_of(node.fields[0].type)
             case Shape.TUPLE:
                 data = self._tuple(node.fields)
-            case _:
+            case Shape.MAP:
                 data = self._fields(node)
         return f"{{ {name}: {data} }}"
 
@@ -245,15 +258,6 @@ def _omits_defaults(node: _Named) -> bool:
     return isinstance(node, mi.TypedDictType) or (
         isinstance(node, mi.StructType) and bool(node.cls.__struct_config__.omit_defaults)
     )
-
-
-def _is_case(cls: Any) -> bool:
-    return hasattr(get_origin(cls) or cls, "__duologue_shape__")
-
-
-def _is_byte_list(node: mi.Metadata) -> bool:
-    """Whether these bytes are written as an array of integers, and so come as one. As what is sent, bytes will do."""
-    return any(str(key).startswith("duologue: byte list") for key in node.extra or ())
 
 
 def _class_name(cls: Any) -> str:
