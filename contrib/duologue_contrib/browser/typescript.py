@@ -107,7 +107,7 @@ class _Writer:
         self._in_answers = True
         answers = [self.type_of(node) for node in nodes[len(messages) :]]
         lines = [f"/** The namespace {_quoted(namespace.name)}. */"]
-        lines.append(f"export type {self._free_name(_camel(namespace.name))} = {{")
+        lines.append(f"export type {self._free_name(_camel(namespace.name) + 'Messages')} = {{")
         for message, sends, gets in zip(messages, sent, answers, strict=True):
             name = namespace.name_of(namespace.sid(message)).removeprefix(f"{namespace.name}::")
             if service_id(namespace.name, name) != namespace.sid(message):
@@ -187,29 +187,29 @@ class _Writer:
             return self._case(case, node)
         if isinstance(node, mi.StructType) and node.array_like:
             return self._tuple(node.fields)
-        return self._fields(node)
+        lines = [f"  {field};" for field in self._fields(node)]
+        return "\n".join(["{", *lines, "}"]) if lines else "Record<string, never>"
 
     def _case(self, case: type[Case], node: _Named) -> str:
         """A case of a tagged union, as Rust writes it: its name, or a map with one entry."""
-        name = _quoted(case_name(case))
+        name = case_name(case)
         match case_shape(case):
             case Shape.NOTHING:
-                return name
+                return _quoted(name)
             case Shape.VALUE:
                 data = self.type_of(node.fields[0].type)
             case Shape.TUPLE:
                 data = self._tuple(node.fields)
             case Shape.MAP:
-                data = self._fields(node)
-        return f"{{ {name}: {data} }}"
+                data = f"{{ {'; '.join(self._fields(node))} }}"
+        return f"{{ {_key(name)}: {data} }}"
 
-    def _fields(self, node: _Named) -> str:
+    def _fields(self, node: _Named) -> list[str]:
         is_optional = not self._in_answers or _omits_defaults(node)
-        lines = [
-            f"  {_key(field.encode_name)}{'' if field.required or not is_optional else '?'}: {self.type_of(field.type)};"
+        return [
+            f"{_key(field.encode_name)}{'' if field.required or not is_optional else '?'}: {self.type_of(field.type)}"
             for field in node.fields
         ]
-        return "\n".join(["{", *lines, "}"]) if lines else "Record<string, never>"
 
     def _tuple(self, fields: Sequence[mi.Field]) -> str:
         parts = [

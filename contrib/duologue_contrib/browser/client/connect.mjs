@@ -26,7 +26,6 @@ export async function connect(url, options) {
   const socket = open(url, options);
   socket.binaryType = "arraybuffer";
   return new Promise((resolve, reject) => {
-    let said = "";
     const onAbort = () => fail(options.signal?.reason);
     const timer = after(limits.handshakeTimeout, () =>
       fail(new ConnectFailed(url, `the WebSocket was not open after ${limits.handshakeTimeout / 1000} s`)),
@@ -51,10 +50,9 @@ export async function connect(url, options) {
       done();
       resolve(new Peer(socket, checked));
     };
-    socket.onerror = (/** @type {Event} */ event) => {
-      said = "message" in event ? String(event.message ?? "") : "";
-    };
-    socket.onclose = () => {
+    // Some say so by an error alone, some by a close alone, and browsers by both, without a word about why.
+    socket.onerror = socket.onclose = (/** @type {Event} */ event) => {
+      const said = "message" in event && typeof event.message === "string" ? event.message : "";
       const status = Number(/response: (\d{3})\b/.exec(said)?.[1]);
       const isPermanent = NEVER.includes(status) || (status >= 300 && status < 400);
       fail(new ConnectFailed(url, said || "is a server there, and does it let pages of this origin in?", { isPermanent }));
