@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
 from typing import Any, get_origin
 
-import msgspec
 import msgspec.inspect as mi
 
 from duologue import (
@@ -284,7 +283,7 @@ def _quoted(text: str) -> str:
 
 def _comment(cls: Any) -> str:
     """The first line of its docstring, unless Python has written that by itself."""
-    kind = get_origin(cls) or cls
-    doc = vars(kind).get("__doc__") or ""
+    kind: Any = get_origin(cls) or cls
+    doc = str(vars(kind).get("__doc__") or "")
     line = next((each.strip() for each in doc.splitlines() if each.strip()), "").replace("*/", "* /")
     return f"/** {line} */\n" if line and not line.startswith(f"{kind.__name__}(") else ""

@@ -24,7 +24,9 @@ def typescript(
     output: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", show_default=False, help="Where to write them, such as page/calc.d.ts; else they are printed."
+            metavar="FILE",
+            show_default=False,
+            help="Where to write them, such as page/calc.d.ts; else they are printed.",
         ),
     ] = None,
     wireformat: Annotated[

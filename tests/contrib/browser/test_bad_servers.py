@@ -83,7 +83,13 @@ async def test_a_server_that_closes(code: int, reason: str, is_permanent: bool) 
 @contextmanager
 def serving(port: int) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """A server in a process of its own, by the command line."""
-    command = [sys.executable, "-m", "duologue_contrib", "serve", "tests.contrib.browser.talk_served:services"]
+    command = [
+        sys.executable,
+        "-m",
+        "duologue_contrib",
+        "serve",
+        "tests.contrib.browser.talk_served:services",
+    ]
     command += ["--listen", f"ws://127.0.0.1:{port}", "--wireformat", "msgpack", "--option", "ws:origins=[]"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         try:

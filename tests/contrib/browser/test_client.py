@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import subprocess
 from pathlib import Path
 
@@ -22,7 +23,7 @@ LONGEST = 120.0
 def test_the_clients_own_tests(node: Node, module: Path) -> None:
     """Frames, golden bytes, wire formats, calls, requests, endings and reconnecting, against a WebSocket that does what a test says."""
     done = subprocess.run(
-        [node.path, "--test", NO_CODE_FROM_TEXTS, "--test-reporter=spec", str(module)],
+        [node.path, "--test", NO_CODE_FROM_TEXTS, "--test-reporter=tap", str(module)],
         capture_output=True,
         text=True,
         check=False,
@@ -30,15 +31,16 @@ def test_the_clients_own_tests(node: Node, module: Path) -> None:
     )
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr
     # A file that runs no test passes, too.
-    assert "ℹ pass 0" not in done.stdout
-    assert "ℹ fail 0" in done.stdout
+    assert int(re.findall(r"^# pass (\d+)$", done.stdout, re.MULTILINE)[-1]) > 5
 
 
 @every_node
 def test_service_ids_of_every_length(node: Node) -> None:
     """XXH64 of names of 0 to 200 bytes, of all kinds of characters, is what the library says that Python uses."""
     dice = random.Random(7)
-    texts = ["".join(chr(dice.choice((97, 228, 8364, 128512))) for _ in range(length)) for length in range(60)]
+    texts = [
+        "".join(chr(dice.choice((97, 228, 8364, 128512))) for _ in range(length)) for length in range(60)
+    ]
     texts += ["".join(chr(dice.randrange(32, 127)) for _ in range(length)) for length in range(200)]
     script = f"""
         import {{ xxh64 }} from {json.dumps((CLIENT_FILES / "ids.mjs").as_uri())};

@@ -46,7 +46,10 @@ async def talking(wireformat: str) -> AsyncIterator[tuple[Server, list[Peer], Ta
 
 async def test_calls_in_both_directions(wireformat: str) -> None:
     """A thousand calls and a thousand one-way messages each way, all at once: each answer is the right one, none is missing."""
-    async with talking(wireformat) as (server, peers, talker), page("bothWays", server.url, wireformat) as there:
+    async with (
+        talking(wireformat) as (server, peers, talker),
+        page("bothWays", server.url, wireformat) as there,
+    ):
         assert await there.lines("right", "sent", "added") == [1000, True, 42]
         assert sorted(talker.notes) == list(range(1000))
         remote = peers[0].remote(show)
@@ -137,7 +140,10 @@ async def test_values_come_back_as_they_went(wireformat: str) -> None:
 @every_node
 async def test_every_node(node: Node, wireformat: str) -> None:
     """The same in each version of Node.js that there is, with the WebSocket that it has."""
-    async with talking(wireformat) as (server, _, _), page("values", server.url, wireformat, node=node) as there:
+    async with (
+        talking(wireformat) as (server, _, _),
+        page("values", server.url, wireformat, node=node) as there,
+    ):
         assert "sum" in await there.line()
 
 

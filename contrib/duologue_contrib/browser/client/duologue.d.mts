@@ -20,17 +20,14 @@ export interface WireFormat {
   decode(payload: Uint8Array): any;
 }
 
-/** What `duologue typescript` writes for a namespace: its messages by their names, and the type of each one's answer. */
+/** What `duologue typescript` writes for a namespace: its messages by their names, and the type of each one's answer. As such: any there may be. */
 export type Messages = { [name: string]: { message: any; answer: any } };
-
-/** A namespace about which nothing is said. */
-export type AnyMessages = { [name: string]: { message: any; answer: any } };
 
 /** Arguments behind the name: a message without fields may be left out. */
 type Arguments<Message> = [null] extends [Message] ? [message?: Message, options?: CallOptions] : [message: Message, options?: CallOptions];
 
 /** The services of a namespace at the other end. Cheap to make. */
-export interface Remote<M extends Messages = AnyMessages> {
+export interface Remote<M extends Messages = Messages> {
   /**
    * Call, and wait for the answer. Rejects with a `CallError`, whose `executed` says whether the handler may have run, and before anything
    * is sent with `EncodeError` or `FrameTooLarge`.
@@ -61,7 +58,7 @@ export class Namespace {
 export type Handler<Message = any, Answer = any> = (message: Message, context: Context) => Answer | Promise<Answer>;
 
 /** The handlers of a namespace, by the names of its messages. */
-export type Handlers<M extends Messages = AnyMessages> = {
+export type Handlers<M extends Messages = Messages> = {
   [Name in keyof M]?: Handler<M[Name]["message"], M[Name]["answer"] extends null ? M[Name]["answer"] | void : M[Name]["answer"]>;
 };
 
@@ -73,13 +70,13 @@ export interface Context {
   /** Aborted when the connection has ended, and nobody waits for the answer. */
   readonly signal: AbortSignal;
   /** To call back. Other handlers may run meanwhile: better than `peer.remote` where ends call each other back and forth. */
-  remote<M extends Messages = AnyMessages>(namespace: string | Namespace): Remote<M>;
+  remote<M extends Messages = Messages>(namespace: string | Namespace): Remote<M>;
 }
 
 /** The handlers of a page. They may come and go while it is connected. */
 export class Services {
   /** Throws for a message that has a handler already. */
-  add<M extends Messages = AnyMessages>(namespace: string | Namespace, handlers: Handlers<M>): this;
+  add<M extends Messages = Messages>(namespace: string | Namespace, handlers: Handlers<M>): this;
   remove(namespace: string | Namespace, message: string): this;
 }
 
@@ -91,11 +88,11 @@ export interface ConnectOptions {
   services?: Services | Record<string, Handlers>;
   limits?: Partial<Limits>;
   /** What happens beside the answers. Without it, failures go to the console. */
-  onEvent?: (event: any) => void;
+  onEvent?: (event: PeerEvent) => void;
   /** Give up connecting. */
   signal?: AbortSignal;
   /** Where there is none, as in Node.js 20: that of the package `ws`. */
-  WebSocket?: any;
+  WebSocket?: new (url: string) => any;
 }
 
 /** One connection. Both ends have the same rights. */
@@ -105,7 +102,7 @@ export interface Peer {
   readonly isOpen: boolean;
   /** Resolves when the connection has ended, whoever ended it. Never rejects. */
   readonly closed: Promise<Ended>;
-  remote<M extends Messages = AnyMessages>(namespace: string | Namespace): Remote<M>;
+  remote<M extends Messages = Messages>(namespace: string | Namespace): Remote<M>;
   /** For tools: call a service by its id, with a payload that is encoded already. */
   callRaw(sid: bigint, payload: Uint8Array, options?: CallOptions): Promise<Uint8Array>;
   sendRaw(sid: bigint, payload: Uint8Array, options?: CallOptions): Promise<void>;
@@ -187,7 +184,9 @@ export type FailureKind =
 
 // -- reconnecting ----------------------------------------------------------------------------------------------------------
 
-export interface ReconnectOptions extends ConnectOptions {
+export interface ReconnectOptions extends Omit<ConnectOptions, "onEvent" | "signal"> {
+  /** What happens to the connections, and on them. */
+  onEvent?: (event: ClientEvent | PeerEvent) => void;
   /** Called with each new connection before the calls that wait go out: to log in, to subscribe. If it fails the attempt has failed. */
   onConnect?: (peer: Peer) => void | Promise<void>;
   backoff?: Partial<Backoff>;
@@ -233,7 +232,7 @@ export interface Client {
   readonly closed: Promise<void>;
   /** The next connection, or that of the moment. */
   connected(options?: CallOptions): Promise<Peer>;
-  remote<M extends Messages = AnyMessages>(namespace: string | Namespace): Remote<M>;
+  remote<M extends Messages = Messages>(namespace: string | Namespace): Remote<M>;
   callRaw(sid: bigint, payload: Uint8Array, options?: CallOptions): Promise<Uint8Array>;
   sendRaw(sid: bigint, payload: Uint8Array, options?: CallOptions): Promise<void>;
   close(detail?: string, options?: { grace?: number }): Promise<void>;
