@@ -284,6 +284,7 @@ def _quoted(text: str) -> str:
 def _comment(cls: Any) -> str:
     """The first line of its docstring, unless Python has written that by itself."""
     kind: Any = get_origin(cls) or cls
-    doc = str(vars(kind).get("__doc__") or "")
+    own: dict[str, Any] = kind.__dict__
+    doc = str(own.get("__doc__") or "")
     line = next((each.strip() for each in doc.splitlines() if each.strip()), "").replace("*/", "* /")
     return f"/** {line} */\n" if line and not line.startswith(f"{kind.__name__}(") else ""

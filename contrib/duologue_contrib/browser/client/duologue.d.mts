@@ -152,7 +152,7 @@ export interface Limits {
   outboxLow: number;
   callTimeout: number;
   sendTimeout: number;
-  /** From the last bytes of a frame that is not complete to the next. */
+  /** From the first byte of a frame to its last. */
   frameTimeout: number;
   /** For connecting. */
   handshakeTimeout: number;

@@ -1,7 +1,9 @@
 // One connection: a WebSocket, what goes out through it, and what comes in. Both ends have the same rights.
 
 import { Calls } from "./calls.mjs";
-import * as errors from "./errors.mjs";
+import { GIVEN_UP, GOODBYE, LOST, PROTOCOL_ERROR, TEXT_MESSAGE, endOf, isForGood, reasonFor } from "./endings.mjs";
+import { callError, readError } from "./error_bodies.mjs";
+import { ConnectionClosed, ConnectionLost, ProtocolError } from "./errors.mjs";
 import { ERROR, FrameDecoder, RESPONSE, encodeFrame } from "./frames.mjs";
 import { after } from "./limits.mjs";
 import { Outbox } from "./outbox.mjs";
@@ -21,22 +23,6 @@ import { Requests } from "./requests.mjs";
  * @property {(sid: bigint, payload: Uint8Array, options?: any) => Promise<Uint8Array>} callRaw
  * @property {(sid: bigint, payload: Uint8Array, options?: any) => Promise<void>} sendRaw
  */
-
-/** Close codes that say that something was wrong. All others are a goodbye. */
-const FAULTS = [1002, 1003, 1007, 1008, 1009, 1010, 1011, 1014];
-/** Of those, and of what others use, the ones after which another connection would end in the same way. */
-const PERMANENT = [1002, 1003, 1007, 1008, 1009, 1010, 4400, 4401, 4403];
-/** The code for an end without a goodbye. */
-const CUT_SHORT = 1006;
-
-/** The codes that we close with: a page may say no others than 1000, and those from 3000 on. */
-const GOODBYE = 1000;
-const PROTOCOL_ERROR = 4002;
-const TEXT_MESSAGE = 4003;
-const GIVEN_UP = 4008;
-
-/** The reason that goes with a code has at most 123 bytes in UTF-8, and ours are of ASCII. */
-const LONGEST_REASON = 123;
 
 /** @implements {Declared.Peer} */
 export class Peer {
@@ -167,23 +153,27 @@ export class Peer {
       return; // we have hung up
     }
     if (!(data instanceof ArrayBuffer)) {
-      this.#refuse(new errors.ProtocolError("a text message came: only binary messages are spoken here"), TEXT_MESSAGE);
+      this.#refuse(new ProtocolError("a text message came: only binary messages are spoken here"), TEXT_MESSAGE);
       return;
     }
     this.#outbox.look();
-    clearTimeout(this.#frameTimer);
+    let isSameFrame = this.#decoder.isInsideFrame;
     try {
       for (const frame of this.#decoder.frames(new Uint8Array(data))) {
+        isSameFrame = false;
         this.#take(frame);
       }
     } catch (error) {
-      if (!(error instanceof errors.ProtocolError)) {
+      if (!(error instanceof ProtocolError)) {
         throw error;
       }
       this.#refuse(error, PROTOCOL_ERROR);
       return;
     }
-    if (this.#decoder.isInsideFrame) {
+    if (!isSameFrame) {
+      clearTimeout(this.#frameTimer);
+    }
+    if (this.#decoder.isInsideFrame && !isSameFrame) {
       this.#frameTimer = after(this.#limits.frameTimeout, () =>
         this.#breakOff("frame timeout", "the rest of a frame did not come", GIVEN_UP),
       );
@@ -197,12 +187,12 @@ export class Peer {
     } else if (frame.sid !== ERROR) {
       this.#requests.receive(frame);
     } else {
-      const error = errors.readError(frame.payload, this.wireformat.decode);
+      const error = readError(frame.payload, this.wireformat.decode);
       if (frame.cid === 0n && error.kind === "DeserializeWireFormat") {
         this.#complaint = error.text || error.kind;
         this.#isPermanent = true;
       }
-      if (!this.#calls.settle(frame.cid, errors.callError(error))) {
+      if (!this.#calls.settle(frame.cid, callError(error))) {
         this.#tell({ type: "errorReported", callId: frame.cid, ...error });
       }
     }
@@ -256,9 +246,9 @@ export class Peer {
   #hangUp(code, detail) {
     this.#outbox.flush();
     this.#outbox.close();
-    this.#socket.close(code, detail.replace(/[^ -~]/g, "?").slice(0, LONGEST_REASON));
+    this.#socket.close(code, reasonFor(detail));
     // A remote that is gone does not answer, and the browser would wait for it for minutes.
-    this.#closeTimer = after(this.#limits.closeTimeout, () => this.#socketClosed(CUT_SHORT, ""));
+    this.#closeTimer = after(this.#limits.closeTimeout, () => this.#socketClosed(LOST, ""));
   }
 
   /**
@@ -274,33 +264,27 @@ export class Peer {
     this.#reason = reason;
     this.#detail = detail;
     clearTimeout(this.#frameTimer);
-    const Ending = reason === "closed locally" ? errors.ConnectionClosed : errors.ConnectionLost;
+    const Ending = reason === "closed locally" ? ConnectionClosed : ConnectionLost;
     this.#calls.end(
       (executed) => new Ending(reason, executed, detail),
-      () => new errors.ConnectionClosed(reason, "no", detail),
+      () => new ConnectionClosed(reason, "no", detail),
     );
     this.#leave();
   }
 
   /**
    * @param {number} code
-   * @param {string} reason
+   * @param {string} text
    */
-  #socketClosed(code, reason) {
+  #socketClosed(code, text) {
     clearTimeout(this.#closeTimer);
     this.#outbox.close();
-    if (FAULTS.includes(code)) {
-      this.#end("transport failed", `the remote closed the WebSocket with code ${code}: ${reason || "no reason given"}`);
-    } else if (code === CUT_SHORT) {
-      this.#end("cut short", "the WebSocket ended without a goodbye");
-    } else {
-      this.#end("closed by remote", this.#complaint || reason);
-    }
+    const { reason, detail } = endOf(code, this.#complaint || text);
+    this.#end(reason, detail);
     void this.#requests.drain();
     this.#requests.end();
     this.#socket.onmessage = this.#socket.onclose = null;
-    const isPermanent = this.#isPermanent || PERMANENT.includes(code);
-    this.#finish({ reason: /** @type {CloseReason} */ (this.#reason), detail: this.#detail, code, isPermanent });
+    this.#finish({ reason: this.#reason ?? reason, detail: this.#detail, code, isPermanent: this.#isPermanent || isForGood(code) });
   }
 }
 

@@ -1,7 +1,8 @@
 // What the remote asks of this page: how many handlers run at once, what waits for its turn, and how each request ends (docs/protocol.md,
 // section 4). A page can't stop reading a WebSocket, so what finds no room is refused, or dropped and told.
 
-import { FrameTooLarge, Overloaded, ProtocolError, errorBody } from "./errors.mjs";
+import { errorBody } from "./error_bodies.mjs";
+import { FrameTooLarge, Overloaded, ProtocolError } from "./errors.mjs";
 import { ERROR, HEADER_SIZE, RESPONSE, encodeFrame } from "./frames.mjs";
 import { hexId } from "./ids.mjs";
 

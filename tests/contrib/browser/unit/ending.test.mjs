@@ -84,6 +84,31 @@ test("a frame whose rest does not come", async () => {
   assert.equal((await endOf(peer))[0], "frame timeout");
 });
 
+test("a frame that comes in drops has no more time for it", async () => {
+  const { peer, socket } = await connected({ limits: { frameTimeout: 20 } });
+  const frame = encodeFrame(1n, 1n, new Uint8Array(1_000_000));
+  for (let at = 0; peer.isOpen; at++) {
+    socket.receive(frame.subarray(at, at + 1));
+    await soon();
+  }
+  socket.end(4008);
+  assert.equal((await endOf(peer))[0], "frame timeout");
+});
+
+test("frames that are cut in the middle have time anew, each", async () => {
+  const { peer, socket } = await connected({ limits: { frameTimeout: 20 }, services: { page: { Show: () => 1 } } });
+  const frame = encodeFrame(serviceId("page", "Show"), 0n, json.encode(1));
+  const begin = performance.now();
+  socket.receive(frame.subarray(0, 10));
+  while (performance.now() - begin < 60) {
+    socket.receive(new Uint8Array([...frame.subarray(10), ...frame.subarray(0, 10)]));
+    await soon();
+  }
+  assert.ok(peer.isOpen);
+  socket.receive(frame.subarray(10)); // and nothing has begun that could be late
+  assert.ok(peer.isOpen);
+});
+
 test("we close: own calls end at once, and the remote's are refused", async () => {
   let signal;
   const handler = (message, context) => new Promise(() => (signal = context.signal));

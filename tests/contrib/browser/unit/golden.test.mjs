@@ -6,7 +6,7 @@ import { test } from "node:test";
 
 import { cbor } from "../../../../contrib/duologue_contrib/browser/client/cbor.mjs";
 import { serviceId } from "../../../../contrib/duologue_contrib/browser/client/duologue.mjs";
-import { errorBody, readError } from "../../../../contrib/duologue_contrib/browser/client/errors.mjs";
+import { errorBody, readError } from "../../../../contrib/duologue_contrib/browser/client/error_bodies.mjs";
 import { FrameDecoder, encodeFrame } from "../../../../contrib/duologue_contrib/browser/client/frames.mjs";
 import { connected, errorOf, hex, hexOf, soon } from "./common.mjs";
 
