@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any
+from typing import Any, cast
 
 from duologue.adapter import Adapter, PeerSettings, ServerSettings, ServicesFactory
 from duologue.peer import Peer, Server
@@ -118,7 +118,7 @@ def _services(
     services: ServiceMap | Sequence[ServiceMap] | ServicesFactory | None,
 ) -> ServiceMap | ServicesFactory | None:
     if isinstance(services, list | tuple):
-        return ServiceMaps(*services)
+        return ServiceMaps(*cast("Sequence[ServiceMap]", services))
     if services is None or isinstance(services, ServiceMap) or callable(services):
         return services
     raise TypeError(

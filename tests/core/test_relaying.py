@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import cycle
+
 import pytest
 from tests.core.harness import (
     ECHO,
@@ -14,10 +16,12 @@ from tests.core.harness import (
     frame,
     names,
     only,
+    requests,
     response_frame,
     send_frame,
+    standard_routes,
 )
-from tests.core.relay_ends import PICKED, RELAYED, Relay, nothing_held
+from tests.core.relay_ends import PICKED, RELAYED, Relay, RelayTestRoute, nothing_held
 
 from duologue.protocol.errors import (
     CloseReason,
@@ -392,8 +396,10 @@ def test_a_pause_for_what_waits_ends_with_it() -> None:
     assert "asked" in relay.woken
     assert connection.needs_look
     connection.look(START)
-    assert connection.wants_read
-    assert connection.incoming.parking.held == 1
+    assert (connection.wants_read, connection.incoming.parking.held) == (False, 2)  # the next has taken the place
+    relay.answer(ids[1])
+    connection.look(START)
+    assert (connection.wants_read, connection.incoming.parking.held) == (True, 1)
 
 
 def test_if_answers_are_owed_the_newest_is_refused_instead() -> None:
@@ -621,3 +627,104 @@ def test_how_much_a_provider_has_to_do_is_known() -> None:
     assert relay.other.connection.outgoing.unanswered == 3
     relay.answer(ids[0])
     assert relay.other.connection.outgoing.unanswered == 2
+
+
+# -- picking -------------------------------------------------------------------------------------------
+
+
+def turns(targets: list[Relay], limits: Limits = Limits()) -> tuple[Solo, list[Relay]]:
+    """A connection whose relayed requests go to several others, one after the other."""
+    order = cycle([each.other.connection.relays for each in targets])
+    route = RelayTestRoute(lambda: next(order))
+    return Solo(limits, routes=standard_routes() | {RELAYED: route, PICKED: RelayTestRoute(None)}), targets
+
+
+@pytest.mark.parametrize("cid", [1, 0])
+def test_a_pick_is_never_thrown_away(cid: int) -> None:
+    """Whoever was picked gets the request, also the first one, before the two connections know each other."""
+    asked, targets = turns([Relay(), Relay(), Relay()])
+    for number in range(9):
+        assert asked.feed(frame(RELAYED, cid and number + 1)) == []
+    assert [len(each.other.sent()) for each in targets] == [3, 3, 3]
+
+
+@pytest.mark.parametrize("cid", [1, 0])
+def test_a_pick_without_room_waits_for_that_one(cid: int) -> None:
+    """And counts here: a call as parked, a one-way message by its slot."""
+    asked, (full, free) = turns([Relay(), Relay(SMALL)][::-1])
+    full.other.send(b"x" * 200)
+    for number in range(4):
+        assert asked.feed(frame(RELAYED, cid and number + 1)) == []
+    incoming = asked.connection.incoming
+    assert (incoming.parking.held, incoming.sends.running) == ((2, 0) if cid else (0, 2))
+    assert len(free.other.sent()) == 2
+    assert len(full.other.sent()) == 3  # its own, and those that found room when that had left
+    assert (incoming.parking.held, incoming.sends.running) == (0, 0)
+
+
+def test_one_way_messages_over_the_budget_are_dropped_if_one_wants_that() -> None:
+    """With the policy `drop` reading goes on, and what finds neither room nor a slot is let go."""
+    asked, (full,) = turns([Relay(SMALL)], Limits(sends=2, sends_policy="drop"))
+    full.other.send(b"x" * 200)
+    events = asked.feed(*(send_frame(b"", RELAYED) for _ in range(3)))
+    assert only(events, RequestFailed).kind is FailureKind.DROPPED
+    assert asked.connection.incoming.dropped == 1
+    assert asked.connection.wants_read
+    assert len(full.other.sent()) == 3
+
+
+def test_calls_that_look_for_their_target_count_as_parked() -> None:
+    """No permit bounds them. So a flood of calls, whose targets take long to be found, pauses reading."""
+    asked = Solo(Limits(parked=3), routes={PICKED: RelayTestRoute(None)})
+    calls = requests(asked.feed(*(frame(PICKED, number) for number in range(1, 6))))
+    connection = asked.connection
+    assert (len(calls), connection.incoming.parking.held, connection.wants_read) == (3, 3, False)
+    connection.fail(calls[0], FailureKind.NO_HANDLER, START)
+    assert (connection.incoming.parking.held, connection.wants_read) == (3, False)
+    other = Relay()
+    connection.relay(calls[1], other.other.connection.relays, START)
+    assert (connection.incoming.parking.held, connection.wants_read) == (3, False)
+    for call in (calls[2], *requests(connection.events())):
+        connection.relay(call, other.other.connection.relays, START)
+    assert (connection.incoming.parking.held, connection.wants_read) == (0, True)
+    assert len(other.other.sent()) == 4
+
+
+def test_if_answers_are_owed_calls_that_would_look_for_their_target_are_refused() -> None:
+    """Reading can't stop, since the answer may be behind them (F3)."""
+    asked = Solo(Limits(parked=2), routes={PICKED: RelayTestRoute(None)})
+    asked.call()
+    events = asked.feed(*(frame(PICKED, number) for number in range(1, 5)))
+    assert [event.cid for event in requests(events)] == [1, 2]
+    assert [event.kind for event in events if isinstance(event, RequestFailed)] == [FailureKind.OVERLOADED] * 2
+    assert asked.connection.incoming.parking.held == 2
+    assert asked.connection.wants_read
+
+
+@pytest.mark.fault(79)
+@pytest.mark.parametrize("cid", [1, 0])
+def test_a_target_that_is_found_too_late_gets_nothing(cid: int) -> None:
+    """The caller is gone. What looked for the target did not mind being cancelled; so the request ends, and is not relayed."""
+    relay = Relay()
+    (request,) = requests(relay.asked.feed(frame(PICKED, cid)))
+    relay.asked.connection.transport_lost("cut", START)
+    relay.asked.connection.events()
+    relay.asked.connection.relay(request, relay.other.connection.relays, START)
+    assert relay.other.sent() == []
+    relay.asked.assert_nothing_left()
+    nothing_held({"other": relay.other})
+
+
+def test_what_a_one_way_message_has_lent_comes_back_when_it_is_relayed() -> None:
+    """Whatever looked for its target left something behind that still waits for a remote: the slot is given back once."""
+    relay = Relay(SMALL)
+    relay.other.send(b"x" * 200)
+    (request,) = requests(relay.asked.feed(frame(PICKED, 0)))
+    sends = relay.asked.connection.incoming.sends
+    assert relay.asked.connection.lend(request, START)
+    assert (sends.running, sends.lent) == (0, 1)
+    relay.asked.connection.relay(request, relay.other.connection.relays, START)
+    assert (sends.running, sends.lent) == (1, 0)
+    relay.asked.connection.unlend(request, START)
+    relay.other.sent()
+    assert (sends.running, sends.lent, sends.bytes) == (0, 0, 0)
