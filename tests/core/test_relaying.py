@@ -396,7 +396,10 @@ def test_a_pause_for_what_waits_ends_with_it() -> None:
     assert "asked" in relay.woken
     assert connection.needs_look
     connection.look(START)
-    assert (connection.wants_read, connection.incoming.parking.held) == (False, 2)  # the next has taken the place
+    assert (connection.wants_read, connection.incoming.parking.held) == (
+        False,
+        2,
+    )  # the next has taken the place
     relay.answer(ids[1])
     connection.look(START)
     assert (connection.wants_read, connection.incoming.parking.held) == (True, 1)
@@ -696,7 +699,9 @@ def test_if_answers_are_owed_calls_that_would_look_for_their_target_are_refused(
     asked.call()
     events = asked.feed(*(frame(PICKED, number) for number in range(1, 5)))
     assert [event.cid for event in requests(events)] == [1, 2]
-    assert [event.kind for event in events if isinstance(event, RequestFailed)] == [FailureKind.OVERLOADED] * 2
+    assert [event.kind for event in events if isinstance(event, RequestFailed)] == [
+        FailureKind.OVERLOADED
+    ] * 2
     assert asked.connection.incoming.parking.held == 2
     assert asked.connection.wants_read
 

@@ -118,7 +118,11 @@ class Incoming:
         else:
             must_wait = self._outbox.gated_since is not None  # even "there is no such service" is an answer
         if not must_wait:
-            if route is None or route.mode is not Mode.RELAY or not self._refuse_if_full(call, may_refuse, now):
+            if (
+                route is None
+                or route.mode is not Mode.RELAY
+                or not self._refuse_if_full(call, may_refuse, now)
+            ):
                 self._start_call(call, now)
         elif not self._refuse_if_full(call, may_refuse, now):
             parking.park(call)
@@ -399,7 +403,9 @@ class Incoming:
         else:
             call.permit = route.takes_permit
             if route.mode is Mode.RELAY:
-                self.hold(call)  # no permit bounds how many look for their target at once, so the parking does
+                self.hold(
+                    call
+                )  # no permit bounds how many look for their target at once, so the parking does
             self._deliver(call)
 
     def _start_send(self, send: SendReceived) -> None:
