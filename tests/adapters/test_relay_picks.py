@@ -6,7 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import pytest
@@ -18,7 +18,9 @@ from tests.adapters.common import (
     State,
     Tools,
     Unusual,
+    collect,
     connected,
+    first_peer,
     frame,
     raw_client,
     tools,
@@ -33,6 +35,7 @@ from duologue import (
     Balancer,
     CallTimeout,
     ConsistentHash,
+    Context,
     ErrorKind,
     Executed,
     FailureKind,
@@ -53,6 +56,7 @@ from duologue import (
 )
 from duologue.peer import Timeout
 from duologue.plugins import find_wireformat
+from duologue_adapters.driver import DriverPeer
 
 # -- functions --------------------------------------------------------------------------------------------
 
@@ -209,6 +213,42 @@ async def test_the_caller_disconnects_while_it_is_looked_for_a_peer(when: str, i
         go_on.set()
         assert await stage.client.remote(tools).call(Add(a=1, b=1)) == 2
         await stage.until_idle()
+
+
+class Abort(Message[None]):
+    """Its handler cuts the connection, in place."""
+
+
+aborting = Namespace("aborting", [Abort])
+
+
+@pytest.mark.filterwarnings("error")
+async def test_the_connection_ends_before_a_function_has_begun() -> None:
+    """It was called, and its coroutine is to be run soon: it never is, and nobody complains about that."""
+    services = Services(aborting)
+
+    @services.handler(inline=True)
+    def abort(msg: Abort, ctx: Context) -> None:
+        cast("DriverPeer", ctx.peer).abort()
+
+    called: list[str] = []
+
+    def pick(request: RelayRequest) -> Any:
+        called.append(request.name)
+        return later()
+
+    async def later() -> None:
+        await anyio.sleep_forever()
+
+    limits = Limits(discard_timeout=0.05)
+    async with serve(TCP, [RelayMap(pick, tools), services], wireformat="json", limits=limits) as server:
+        async with raw_client(server.url) as raw:
+            peer = await first_peer(server)
+            await raw.send(frame(tools.sid(Hold), 1, b"{}") + frame(aborting.sid(Abort), 0, b"null"))
+            await peer.wait_closed()
+            await until(lambda: State(peer).is_idle)
+    collect()
+    assert called == ["tools::Hold"]
 
 
 @pytest.mark.fault(37)
