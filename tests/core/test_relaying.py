@@ -440,12 +440,59 @@ def test_if_answers_are_owed_and_the_outbox_is_full_the_newest_is_refused() -> N
 
 
 def test_who_waits_for_room_has_its_time_too() -> None:
-    """The wait counts in the time-out, and leaves nothing behind."""
+    """The wait counts in the time-out, and takes at most half of it. It leaves nothing behind."""
     relay, _ = full_relay()
     relay.ask(3)
-    relay.wait(61.0)
-    assert [error_kind(sent) for sent in relay.asked.sent()] == ["Timeout"] * 3
+    relay.wait(29.0)
+    assert relay.asked.sent() == []
+    relay.wait(2.0)
+    assert [(sent[1], error_kind(sent)) for sent in relay.asked.sent()] == [(3, "Timeout")]
+    relay.wait(30.0)
+    assert [error_kind(sent) for sent in relay.asked.sent()] == ["Timeout"] * 2
     nothing_held({"asked": relay.asked, "other": relay.other})
+
+
+@pytest.mark.parametrize("is_answered", [True, False])
+def test_who_has_waited_for_room_has_the_rest_of_its_time(is_answered: bool) -> None:
+    """From when it came to when it has to be answered it is one time-out, and no timer stays behind."""
+    relay, ids = full_relay()
+    relay.ask(3)
+    relay.wait(20.0)
+    for cid in ids:
+        relay.answer(cid)
+    relay.asked.sent()
+    ((_, cid, _),) = relay.other.sent()
+    relay.wait(39.0)
+    assert relay.asked.sent() == []
+    if is_answered:
+        relay.answer(cid, b"just in time")
+        assert relay.asked.sent() == [(RESPONSE_SID, 3, b"just in time")]
+    relay.wait(2.0)
+    assert [error_kind(sent) for sent in relay.asked.sent()] == ([] if is_answered else ["Timeout"])
+    outgoing = relay.other.connection.outgoing
+    assert outgoing.deadlines == 0
+    assert outgoing.next_deadline() in (
+        (None,) if is_answered else (relay.other.now + 59.0,)
+    )  # until it is owed no more
+    nothing_held({"asked": relay.asked, "other": relay.other})
+
+
+@pytest.mark.parametrize("pause", [0.0, 31.0, 61.0, 125.0])
+def test_many_that_waited_for_room_leave_no_timers(pause: float) -> None:
+    """Whether they were answered before the time for the wait was over, or after it, or never."""
+    relay = Relay(Limits(owed=1))
+    relay.link()
+    relay.ask(1)
+    for cid in range(2, 402):
+        relay.ask(cid)
+        for _, sent, _ in relay.other.sent():
+            relay.wait(pause)
+            relay.answer(sent)
+        relay.asked.sent()
+    assert relay.other.connection.outgoing.deadlines < 140
+    relay.wait(200.0)
+    assert relay.other.connection.outgoing.deadlines == 0
+    assert relay.other.connection.next_deadline() is None
 
 
 def test_who_waits_for_room_when_the_caller_vanishes_waits_no_longer() -> None:
@@ -539,7 +586,8 @@ def test_nothing_goes_back_to_where_it_came_from(cid: int) -> None:
 
 @pytest.mark.fault(77)
 def test_a_ring_of_relays_ends_by_its_bounds() -> None:
-    """Base mode has no count of hops. A call that goes round fills the connections up to what may be owed, and then ends."""
+    """Base mode has no count of hops. A call that goes round fills the connections up to what may be owed; there it waits for
+    itself, and gives up before the first of its hops does. So all of them end with it."""
     limits = Limits(owed=10)
     ring = [Relay(limits) for _ in range(3)]
     client = Relay(limits)
@@ -553,9 +601,13 @@ def test_a_ring_of_relays_ends_by_its_bounds() -> None:
             ring[rounds % 3].ask(cid if rounds % 3 else 1000 + cid, payload, sid)
         assert rounds < 100
     assert rounds > 20
+    (tail,) = [one for one in ring if one.other.connection.outgoing.waiting]
     for one in ring:
-        one.wait(61.0)
-    assert {error_kind(sent) for sent in ring[0].asked.sent()} == {"Timeout"}
+        one.wait(31.0)
+    assert [error_kind(sent) for sent in tail.asked.sent()] == ["Timeout"]
+    assert all(one.asked.sent() == [] for one in ring if one is not tail)
+    for one in ring:
+        one.wait(31.0)
     for one in ring:
         one.asked.connection.close("done", 0.0, one.asked.now)
         nothing_held({"asked": one.asked, "other": one.other})

@@ -103,9 +103,7 @@ class Relays:
         target.on_work()
 
     def _relay_call(self, call: RelayedCall, now: float) -> None:
-        assert call.route is not None
-        target, timeout = call.target, call.route.relay_timeout
-        call.deadline = None if timeout is None else now + timeout
+        target = call.target
         # If this remote owes answers, what it asks may be needed for them: then it never waits for others to be answered.
         is_owed = self._outgoing.pending.owed > 0
         if target._outgoing.relay(call, is_owed, now):
