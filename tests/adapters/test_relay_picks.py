@@ -122,7 +122,7 @@ FAILING: dict[str, tuple[Callable[[RelayRequest], Any], FailureKind]] = {
 async def test_a_function_that_picks_nobody(
     how: str, is_async: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """That one request fails, with an event that says why; a caller learns no more than that it failed. All else goes on."""
+    """A function picks nobody, or who asked: that one request fails, with an event that says why; a caller learns no more than that it failed. All else goes on."""
     function, kind = FAILING[how]
     fails = True
     targets: list[Peer] = []
@@ -175,7 +175,7 @@ async def test_a_peer_of_another_wire_format(is_foreign: bool) -> None:
 @pytest.mark.parametrize("is_call", [True, False])
 @pytest.mark.parametrize("when", ["at once", "while it picks", "and it does not mind"])
 async def test_the_caller_disconnects_while_it_is_looked_for_a_peer(when: str, is_call: bool) -> None:
-    """The function is cancelled, or never begins; whatever it picks nevertheless gets nothing, and nothing is left."""
+    """The caller disconnects while a function picks: that is cancelled, or never begins; whatever it picks nevertheless gets nothing, and nothing is left."""
     began, go_on = anyio.Event(), anyio.Event()
     cancelled: list[str] = []
     targets: list[Peer] = []

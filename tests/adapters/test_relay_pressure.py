@@ -66,7 +66,7 @@ def bytes_kept(peer: Peer) -> int:
 
 @pytest.mark.fault(37)
 async def test_a_provider_that_does_not_read() -> None:
-    """A client floods it with large calls by way of a relay: what is kept is bounded, the client waits, and calls of another
+    """A client floods a provider that does not read by way of a relay: what is kept is bounded, the client waits, and calls of another
     client to another provider are answered as ever."""
     limits = Limits(parked_bytes=2**20, outbox_high=256 * KIB, close_timeout=0.1)
     async with AsyncExitStack() as stack:
@@ -121,7 +121,7 @@ async def test_a_provider_that_answers_slowly() -> None:
 
 @pytest.mark.fault(40, 78)
 async def test_a_client_that_never_reads() -> None:
-    """It calls and calls, and reads no answer: calls stop being passed on, and it is cut off; other clients notice nothing."""
+    """A client calls and calls by way of a relay, and reads no answer: calls stop being passed on, and it is cut off; other clients notice nothing."""
     limits = Limits(answers_stalled=0.5, outbox_high=64 * KIB, outbox_low=1000, owed=50, parked=20)
     size = 20 * KIB
     there = Tools()
@@ -190,8 +190,7 @@ async def test_a_flood_of_one_way_messages() -> None:
 
 @pytest.mark.fault(77)
 async def test_a_ring_of_relays() -> None:
-    """Each relays to the next, and nobody answers. A call that goes round stops where no more may be owed, and ends by
-    time-out; then all is as before."""
+    """Each relays to the next, round and round: a call stops where no more may be owed, ends by time-out, and leaves nothing."""
     limits = Limits(owed=20, parked=20, waiting=20, given_up=0.1)
     async with AsyncExitStack() as stack:
         relays = []

@@ -237,7 +237,7 @@ async def test_a_provider_is_killed_during_calls(anyio_backend: tuple[str, objec
 @pytest.mark.fault(79)
 @pytest.mark.parametrize("how", ["closes", "vanishes"])
 async def test_the_caller_goes_away(how: str) -> None:
-    """Its calls are forgotten on both of the relay's connections; what the provider answers later is dropped, and harms none."""
+    """The caller goes away: its calls are forgotten on both of the relay's connections; what the provider answers later is dropped, and harms none."""
     async with relaying(limits=QUICK) as stage:
         remote = stage.client.remote(tools)
         async with raw_client(stage.relay.url) as raw:

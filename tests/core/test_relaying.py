@@ -151,7 +151,7 @@ KINDS = [
 def test_an_error_keeps_its_kind_and_gets_the_callers_id(
     relay: Relay, sid: int, kind: ErrorKind, passed_on: str, told: FailureKind
 ) -> None:
-    """In the header and in the body. No text of the provider's is passed on."""
+    """The caller's own id, in the header and in the body, and the kind: no text of the provider's is passed on."""
     relay.ask(77, b"", sid)
     ((_, cid, _),) = relay.other.sent()
     relay.other.feed(error_frame(cid, kind, sid))
@@ -195,7 +195,7 @@ def test_an_answer_that_is_too_large_for_the_way_back_fails_alone() -> None:
 @WAYS
 @pytest.mark.fault(76)
 def test_a_provider_that_dies_fails_only_what_went_to_it(relay: Relay, sid: int) -> None:
-    """At once. The connection to the one who asked stays, and tells its observers."""
+    """A provider dies: what went to it fails at once; the connection to the one who asked stays, and tells its observers."""
     relay.ask(7, b"", sid)
     relay.other.sent()
     relay.other.connection.transport_lost("killed", START)
@@ -228,7 +228,7 @@ def test_what_comes_for_a_provider_that_is_gone_fails_at_once(relay: Relay, cid:
 @WAYS
 @pytest.mark.fault(79)
 def test_a_caller_that_vanishes_frees_its_entries(relay: Relay, sid: int) -> None:
-    """Calls that have not left never will; the late answers to others are dropped, and counted."""
+    """A caller vanishes: its calls that have not left never will; the late answers to others are dropped, and counted."""
     relay.ask(1, b"gone", sid)
     relay.other.sent()
     relay.ask(2, b"still here", sid)
@@ -529,7 +529,7 @@ def test_a_one_way_message_waits_for_room_and_keeps_its_slot() -> None:
 
 @pytest.mark.fault(77)
 def test_a_one_way_message_without_room_is_dropped_after_ten_seconds() -> None:
-    """The only way out of a ring of relays that are all full. It is told, and counted."""
+    """A one-way message that finds no room for 10 s is dropped and told: the only way out of a ring of relays that are all full."""
     relay = Relay(Limits(), other=Limits(outbox_high=64, outbox_low=32))
     relay.link()
     relay.ask(0, bytes(100))
@@ -572,7 +572,7 @@ def test_one_way_messages_that_wait_end_with_their_connection() -> None:
 @pytest.mark.fault(77)
 @pytest.mark.parametrize("cid", [7, 0])
 def test_nothing_goes_back_to_where_it_came_from(cid: int) -> None:
-    """Two ends that relay the same service to each other would play ball with it."""
+    """Two ends that relay the same service to each other would play ball with it: it is refused."""
     relay = Relay()
     (request,) = relay.asked.feed(frame(PICKED, cid))
     assert isinstance(request, CallReceived | SendReceived)
@@ -586,8 +586,8 @@ def test_nothing_goes_back_to_where_it_came_from(cid: int) -> None:
 
 @pytest.mark.fault(77)
 def test_a_ring_of_relays_ends_by_its_bounds() -> None:
-    """Base mode has no count of hops. A call that goes round fills the connections up to what may be owed; there it waits for
-    itself, and gives up before the first of its hops does. So all of them end with it."""
+    """A call that goes round fills the connections up to what may be owed: there it waits for itself, and gives up before the
+    first of its hops does. So all of them end with it."""
     limits = Limits(owed=10)
     ring = [Relay(limits) for _ in range(3)]
     client = Relay(limits)
@@ -761,7 +761,7 @@ def test_if_answers_are_owed_calls_that_would_look_for_their_target_are_refused(
 @pytest.mark.fault(79)
 @pytest.mark.parametrize("cid", [1, 0])
 def test_a_target_that_is_found_too_late_gets_nothing(cid: int) -> None:
-    """The caller is gone. What looked for the target did not mind being cancelled; so the request ends, and is not relayed."""
+    """The caller vanishes while a function picks, which does not mind being cancelled: what it picks then gets nothing."""
     relay = Relay()
     (request,) = requests(relay.asked.feed(frame(PICKED, cid)))
     relay.asked.connection.transport_lost("cut", START)

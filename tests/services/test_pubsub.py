@@ -119,7 +119,7 @@ def test_after_unsubscribing_nothing_comes() -> None:
 
 @pytest.mark.fault(84)
 def test_a_peer_that_closes_is_no_subscriber_any_more() -> None:
-    """Whether it says so, or is found closed."""
+    """A subscriber that closes is removed, whether it says so or is found closed."""
     pubsub = PubSub(ticker)
     tells, is_found, stays = NotingPeer(), NotingPeer(), NotingPeer()
     for peer in (tells, is_found, stays):
