@@ -138,7 +138,8 @@ async def readers(url: str, screen: Screen, count: int) -> AsyncIterator[None]:
 @pytest.mark.fault(43)
 @pytest.mark.parametrize("policy", ["drop_oldest", "drop_newest", "close"])
 async def test_a_thousand_subscribers_and_one_does_not_read(policy: FeedPolicy) -> None:
-    """Of a thousand subscribers one does not read: it loses what its feed has no room for, by its policy, and its memory is bounded. All the others get everything."""
+    """Of a thousand subscribers one does not read: it loses what its feed has no room for, by its policy. Memory is
+    bounded, and all the others get everything."""
     ticks, screen = PubSub(ticker), Screen()
     size, for_all, published = 50_000, 20, 0
     limits = Limits(outbox_high=50_000, outbox_low=10_000, close_timeout=0.2, discard_timeout=0.2)

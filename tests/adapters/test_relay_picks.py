@@ -122,7 +122,8 @@ FAILING: dict[str, tuple[Callable[[RelayRequest], Any], FailureKind]] = {
 async def test_a_function_that_picks_nobody(
     how: str, is_async: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A function picks nobody, or who asked: that one request fails, with an event that says why; a caller learns no more than that it failed. All else goes on."""
+    """A function picks nobody, or who asked: that one request fails, with an event that says why. A caller learns
+    no more than that it failed, and all else goes on."""
     function, kind = FAILING[how]
     fails = True
     targets: list[Peer] = []
