@@ -41,7 +41,7 @@ from duologue import (
 )
 
 SUBSCRIBERS = int(os.environ.get("DUOLOGUE_SUBSCRIBERS", "1000"))
-"""At once, by real connections."""
+"""At once, by real connections; on trio, and with the other policies, a fifth of them."""
 CYCLES = int(os.environ.get("DUOLOGUE_SUBSCRIPTIONS", "10000"))
 """Of subscribing and vanishing."""
 
@@ -137,13 +137,16 @@ async def readers(url: str, screen: Screen, count: int) -> AsyncIterator[None]:
 
 @pytest.mark.fault(43)
 @pytest.mark.parametrize("policy", ["drop_oldest", "drop_newest", "close"])
-async def test_a_thousand_subscribers_and_one_does_not_read(policy: FeedPolicy) -> None:
+async def test_a_thousand_subscribers_and_one_does_not_read(
+    policy: FeedPolicy, anyio_backend: tuple[str, Any]
+) -> None:
     """Of a thousand subscribers one does not read: it loses what its feed has no room for, by its policy. Memory is
     bounded, and all the others get everything."""
     ticks, screen = PubSub(ticker), Screen()
     size, for_all, published = 50_000, 20, 0
     limits = Limits(outbox_high=50_000, outbox_low=10_000, close_timeout=0.2, discard_timeout=0.2)
-    others = (SUBSCRIBERS if policy == "drop_oldest" else SUBSCRIBERS // 5) - 1
+    is_full = policy == "drop_oldest" and anyio_backend[0] == "asyncio"
+    others = (SUBSCRIBERS if is_full else SUBSCRIBERS // 5) - 1
     async with (
         serve(TCP, ticks, wireformat="msgpack", limits=limits) as server,
         readers(server.url, screen, others),
