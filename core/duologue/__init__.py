@@ -2,6 +2,7 @@
 
 from duologue._version import __version__
 from duologue.adapter import Adapter, PeerSettings, ServerSettings
+from duologue.cases import ByteList, Case
 from duologue.context import Context
 from duologue.errors import (
     AnswerUnreadable,
@@ -73,10 +74,12 @@ __all__ = [
     "Adapter",
     "AnswerUnreadable",
     "Balancer",
+    "ByteList",
     "CallBudget",
     "CallError",
     "CallTimeout",
     "Caller",
+    "Case",
     "CloseReason",
     "Codec",
     "ConnectFailed",

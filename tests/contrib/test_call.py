@@ -171,7 +171,7 @@ def call_here(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
         (("shop.Add", "--timeout", "-1"), "--timeout -1: give seconds"),
         (("shop.Add", "--timeout", "nan"), "--timeout nan: give seconds"),
         (("shop.Add", "--linger", "-1"), "--linger -1: give seconds"),
-        (("shop.Add", "--option", "color=red"), "the tcp adapter does not know the option color: it takes none"),
+        (("shop.Add", "--option", "color=red"), "the tcp adapter does not know the option color: it takes heartbeat"),
         (("shop.Add", "--option", "color"), "--option color: write key=value"),
         (("shop.Add", "--option", "limits=1"), "--option limits: that is no option of an adapter"),
         (("shop.Add", "--option", "ws:origins=any"), "--option ws:origins: no URL here has the scheme ws"),
