@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 from duologue import Adapter, ConnectFailed, Peer, PeerSettings, Server, ServerSettings
 from duologue_adapters.engines import engine_here
-from duologue_adapters.opening import connecting
+from duologue_adapters.opening import connecting, is_permanent
 from duologue_adapters.ports import Engine, Link, Listener
 from duologue_adapters.server import running_peer, running_server
 from duologue_adapters.urls import check_options, not_served
@@ -43,11 +43,15 @@ class LinkAdapter(Adapter):
         """What an error of the transport means, for people. Of a `TimeoutError` it is a note, and may be empty."""
         return str(exc)
 
+    def is_permanent(self, exc: Exception) -> bool:
+        """Whether trying again would be useless: `ConnectFailed.is_permanent`. Who is not there may come back."""
+        return is_permanent(exc)
+
     @asynccontextmanager
     async def connect(self, url: str, settings: PeerSettings) -> AsyncGenerator[Peer, None]:
         check_options(_scheme_of(url), settings.options, self.connect_options)
         async with engine_here() as engine:
-            with connecting(url, settings.limits.handshake_timeout, self.reason):
+            with connecting(url, settings.limits.handshake_timeout, self.reason, self.is_permanent):
                 link = await self.open_link(engine, url, settings)
             link.address = link.address or url
             async with running_peer(engine, link, settings) as peer:

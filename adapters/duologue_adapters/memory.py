@@ -158,6 +158,7 @@ class MemoryListener(Listener):
             raise ConnectFailed(
                 self.url,
                 "it is served by another event loop: a pipe in memory can't leave its own, use tcp://",
+                is_permanent=True,
             )
         mine, theirs = MemoryLink.pair(self._engine, engine)
         mine.address = theirs.address = self.url
@@ -218,7 +219,7 @@ async def pair(
 def _name_in(url: str) -> str:
     _, separator, name = url.partition("://")
     if not separator or not name:
-        raise ConnectFailed(url, "write mem://name")
+        raise ConnectFailed(url, "write mem://name", is_permanent=True)
     return name
 
 

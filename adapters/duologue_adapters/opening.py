@@ -15,11 +15,22 @@ LayerFactory = Callable[[], Layer]
 """Makes the layer for one new link."""
 
 
+def is_permanent(error: Exception) -> bool:
+    """Whether an error of opening a link would come again. Of the system's none must: who is not there may come back."""
+    return isinstance(error, LayerError) and error.is_permanent
+
+
 @contextmanager
-def connecting(url: str, seconds: float, reason: Callable[[Exception], str] = str) -> Generator[None]:
+def connecting(
+    url: str,
+    seconds: float,
+    reason: Callable[[Exception], str] = str,
+    permanent: Callable[[Exception], bool] = is_permanent,
+) -> Generator[None]:
     """A block in which a client opens its link, in so many seconds; all that goes wrong in it becomes `ConnectFailed`.
 
-    `reason` says what an error means, where its own text does not. Of a `TimeoutError` that is a note, and may be empty.
+    `reason` says what an error means, where its own text does not: of a `TimeoutError` that is a note, and may be empty.
+    `permanent` says whether trying again is useless.
     """
     try:
         with anyio.fail_after(seconds):
@@ -30,7 +41,7 @@ def connecting(url: str, seconds: float, reason: Callable[[Exception], str] = st
             error.add_note(note)
         raise error from exc
     except (OSError, LayerError) as exc:
-        raise ConnectFailed(url, reason(exc)) from exc
+        raise ConnectFailed(url, reason(exc), is_permanent=permanent(exc)) from exc
 
 
 async def open_layers(engine: Engine, link: Link, *factories: LayerFactory) -> Link:

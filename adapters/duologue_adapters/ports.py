@@ -196,6 +196,11 @@ class Link(ABC):
     extra: Mapping[str, Any] = _NOTHING
     """What else is known of the other end, for `PeerInfo.extra`."""
 
+    @property
+    def is_refused(self) -> bool:
+        """Whether it was lost since the other end does not want this one, and won't the next time."""
+        return False
+
     @abstractmethod
     def start(self, receiver: Receiver) -> None:
         """Begin to read, and call back."""
@@ -282,7 +287,14 @@ class Layer(ABC):
 
 
 class LayerError(Exception):
-    """The other end broke a layer's rules; the text says which. The link is lost for what is above."""
+    """The other end broke a layer's rules; the text says which. The link is lost for what is above.
+
+    `is_permanent`: it would again, as long as nothing is changed at either end (`ConnectFailed.is_permanent`).
+    """
+
+    def __init__(self, text: str, *, is_permanent: bool = False) -> None:
+        super().__init__(text)
+        self.is_permanent = is_permanent
 
 
 class CutShort(LayerError):

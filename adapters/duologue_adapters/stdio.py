@@ -22,9 +22,12 @@ class StdioAdapter(LinkAdapter):
 
     async def open_link(self, engine: Engine, url: str, settings: PeerSettings) -> Link:
         if url.partition(":")[2]:
-            raise ConnectFailed(url, "write stdio: and nothing after it")
+            raise ConnectFailed(url, "write stdio: and nothing after it", is_permanent=True)
         _check(url)
         return engine.pipe_link(*_taken())
+
+    def is_permanent(self, exc: Exception) -> bool:
+        return True  # there is no other standard input and output
 
 
 def _check(url: str) -> None:
@@ -33,17 +36,25 @@ def _check(url: str) -> None:
         try:
             mode = os.fstat(descriptor).st_mode
         except OSError as exc:
-            raise ConnectFailed(url, f"{name} is closed") from exc
+            raise ConnectFailed(url, f"{name} is closed", is_permanent=True) from exc
         if os.isatty(descriptor):
             raise ConnectFailed(
-                url, f"{name} is a terminal: let the other program start this one, by exec: for example"
+                url,
+                f"{name} is a terminal: let the other program start this one, by exec: for example",
+                is_permanent=True,
             )
         if not stat.S_ISFIFO(mode) and not stat.S_ISSOCK(mode):
-            raise ConnectFailed(url, f"{name} is neither a pipe nor a socket, or a connection has used it up")
+            raise ConnectFailed(
+                url,
+                f"{name} is neither a pipe nor a socket, or a connection has used it up",
+                is_permanent=True,
+            )
     with suppress(OSError):  # there need not be an error output
         if os.path.samestat(os.fstat(STDOUT), os.fstat(STDERR)):
             raise ConnectFailed(
-                url, "error output goes the same way as standard output, and would get into the stream"
+                url,
+                "error output goes the same way as standard output, and would get into the stream",
+                is_permanent=True,
             )
 
 

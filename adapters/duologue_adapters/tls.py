@@ -47,9 +47,11 @@ def client_layer(url: str, host: str, options: Mapping[str, Any]) -> LayerFactor
     try:
         layer = TlsLayer(context, server_hostname=name)
     except ValueError as exc:  # ssl.SSLError is no ValueError, but UnicodeError is
-        raise ConnectFailed(url, f"server_hostname={name!r} is no name of a host: {exc}") from exc
+        raise ConnectFailed(
+            url, f"server_hostname={name!r} is no name of a host: {exc}", is_permanent=True
+        ) from exc
     except ssl.SSLError as exc:
-        raise ConnectFailed(url, f"the ssl_context is not for clients: {exc}") from exc
+        raise ConnectFailed(url, f"the ssl_context is not for clients: {exc}", is_permanent=True) from exc
     return lambda: layer
 
 
@@ -59,7 +61,7 @@ def server_layer(url: str, options: Mapping[str, Any]) -> LayerFactory:
     try:
         TlsLayer(context, server_side=True)
     except ssl.SSLError as exc:
-        raise ConnectFailed(url, f"the ssl_context is not for servers: {exc}") from exc
+        raise ConnectFailed(url, f"the ssl_context is not for servers: {exc}", is_permanent=True) from exc
     return lambda: TlsLayer(context, server_side=True)
 
 

@@ -88,6 +88,7 @@ def _context(purpose: ssl.Purpose, url: str, option: str, ca: Any) -> ssl.SSLCon
         raise ConnectFailed(
             url,
             f"{option}: {what} can't be used: {exc}; give a PEM file, a folder of them, or certificates as bytes",
+            is_permanent=True,
         ) from exc
 
 
@@ -101,4 +102,5 @@ def _load_certificate(context: ssl.SSLContext, url: str, options: Mapping[str, A
             url,
             f"certificate={str(certificate)!r} with key={str(key)!r} can't be used: {exc}; both must be PEM files, belong "
             "together, and a key that is encrypted needs password=",
+            is_permanent=True,
         ) from exc

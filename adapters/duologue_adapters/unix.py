@@ -41,6 +41,9 @@ class UnixAdapter(LinkAdapter):
     def reason(self, exc: Exception) -> str:
         return _reason(exc) if isinstance(exc, OSError) else super().reason(exc)
 
+    def is_permanent(self, exc: Exception) -> bool:
+        return _is_permanent(exc)
+
 
 class UnixListener(SocketListener):
     """A listening socket, and its file."""
@@ -83,7 +86,9 @@ def _path_in(url: str) -> str:
     # they have no permissions: any user of the machine can connect.
     path = url.partition("://")[2]
     if not os.path.isabs(path) or "\0" in path:
-        raise ConnectFailed(url, "write unix:///path, with the whole path of the socket's file")
+        raise ConnectFailed(
+            url, "write unix:///path, with the whole path of the socket's file", is_permanent=True
+        )
     return path
 
 
@@ -96,7 +101,7 @@ def _checked_mode(mode: Any) -> int:
 
 
 def _reason(exc: OSError) -> str:
-    if exc.errno is None and "too long" in str(exc):
+    if _is_too_long(exc):
         return f"{exc}: the system allows about 100 bytes, so choose a shorter one"
     match exc.errno:
         case errno.ENOENT:
@@ -107,6 +112,17 @@ def _reason(exc: OSError) -> str:
             return f"no permission for the file, or for a directory in its path ({exc})"
         case _:
             return str(exc)
+
+
+def _is_too_long(exc: Exception) -> bool:
+    return isinstance(exc, OSError) and exc.errno is None and "too long" in str(exc)
+
+
+def _is_permanent(exc: Exception) -> bool:
+    """This user may not connect, or nobody can. The file itself may appear, and be listened at."""
+    return _is_too_long(exc) or (
+        isinstance(exc, OSError) and exc.errno in (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG)
+    )
 
 
 @hookimpl

@@ -20,13 +20,17 @@ def host_and_port(url: str) -> tuple[str, int]:
         parts = urlsplit(url)
         host, port = _ascii(parts.hostname), parts.port
     except ValueError as exc:
-        raise ConnectFailed(url, f"{exc}; write scheme://host:port") from exc
+        raise ConnectFailed(url, f"{exc}; write scheme://host:port", is_permanent=True) from exc
     if not host or port is None:
         raise ConnectFailed(
-            url, "host or port is missing: write scheme://host:port, with port 0 to let the system choose"
+            url,
+            "host or port is missing: write scheme://host:port, with port 0 to let the system choose",
+            is_permanent=True,
         )
     if parts.path not in ("", "/") or parts.query or parts.fragment or parts.username:
-        raise ConnectFailed(url, "only a host and a port mean anything here: write scheme://host:port")
+        raise ConnectFailed(
+            url, "only a host and a port mean anything here: write scheme://host:port", is_permanent=True
+        )
     return host, port
 
 
@@ -40,11 +44,13 @@ def host_port_and_path(url: str, usual_port: int) -> tuple[str, int, str]:
         parts = urlsplit(url)
         host, port = _ascii(parts.hostname), parts.port
     except ValueError as exc:
-        raise ConnectFailed(url, f"{exc}; {write}") from exc
+        raise ConnectFailed(url, f"{exc}; {write}", is_permanent=True) from exc
     if not host:
-        raise ConnectFailed(url, f"the host is missing: {write}")
+        raise ConnectFailed(url, f"the host is missing: {write}", is_permanent=True)
     if parts.fragment or parts.username is not None:
-        raise ConnectFailed(url, f"only host, port, path and query mean anything here: {write}")
+        raise ConnectFailed(
+            url, f"only host, port, path and query mean anything here: {write}", is_permanent=True
+        )
     path = quote(parts.path, safe=_IN_PATHS)
     query = f"?{quote(parts.query, safe=_IN_PATHS + '?')}" if parts.query else ""
     return host, usual_port if port is None else port, (path or "/" if query else path) + query
@@ -76,5 +82,7 @@ def heartbeat_of(options: Mapping[str, Any]) -> float:
 def not_served(url: str) -> ConnectFailed:
     """What `serve` raises where there is but one connection."""
     return ConnectFailed(
-        url, "it is one connection, which can't be served: use connect, which takes services, too"
+        url,
+        "it is one connection, which can't be served: use connect, which takes services, too",
+        is_permanent=True,
     )

@@ -57,7 +57,9 @@ class WebSocketAdapter(LinkAdapter):
         origins = _origins(settings.options)
         host, port, path = host_port_and_path(url, self.usual_port)
         if "?" in path:
-            raise ConnectFailed(url, "a server has a path and no query: write scheme://host:port/path")
+            raise ConnectFailed(
+                url, "a server has a path and no query: write scheme://host:port/path", is_permanent=True
+            )
         path = "" if path == "/" else path
         heartbeat = heartbeat_of(settings.options)
         layers = self.server_layers(url, settings.options)

@@ -2,6 +2,7 @@
 
 from duologue._version import __version__
 from duologue.adapter import Adapter, PeerSettings, ServerSettings
+from duologue.cases import ByteList, Case
 from duologue.context import Context
 from duologue.errors import (
     AnswerUnreadable,
@@ -25,6 +26,7 @@ from duologue.errors import (
     ProtocolError,
     RegistrationError,
     RemoteError,
+    RequestError,
     SendTimeout,
     ServiceIdError,
     UnknownScheme,
@@ -61,7 +63,7 @@ from duologue.relay import (
     RelayRequest,
     RoundRobin,
 )
-from duologue.remote import Remote
+from duologue.remote import Caller, Remote
 from duologue.served import ServiceMaps
 from duologue.service_ids import service_id
 from duologue.services import MessageClass, ServiceMap, Services
@@ -72,9 +74,12 @@ __all__ = [
     "Adapter",
     "AnswerUnreadable",
     "Balancer",
+    "ByteList",
     "CallBudget",
     "CallError",
     "CallTimeout",
+    "Caller",
+    "Case",
     "CloseReason",
     "Codec",
     "ConnectFailed",
@@ -116,6 +121,7 @@ __all__ = [
     "RelayTargetLost",
     "Remote",
     "RemoteError",
+    "RequestError",
     "RequestFailed",
     "RoundRobin",
     "SendTimeout",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 from typing import Any
 
 import anyio
 import pytest
 from tests.adapters.certificates import Certificates
-from tests.adapters.common import Add, Tools, first_peer, raw_client, tools
+from tests.adapters.common import Add, Tools, first_peer, raw_client, raw_server, tools
 
 from duologue import (
     ConnectFailed,
@@ -18,6 +19,8 @@ from duologue import (
     connect,
     serve,
 )
+from duologue_adapters.engines import callbacks, streams
+from duologue_adapters.engines.tcp import is_to_itself
 
 
 @pytest.mark.parametrize(
@@ -48,6 +51,32 @@ async def test_urls_that_are_none(url: str) -> None:
     with pytest.raises(ConnectFailed, match="scheme://host:port"):
         async with serve(url, wireformat="json"):
             raise AssertionError
+
+
+def test_a_connection_to_itself() -> None:
+    """The system makes one where a socket has the port that it connects to. That is found by its two addresses."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket() as one:
+        one.connect(listener.getsockname())
+        assert not is_to_itself(one)
+    with socket.socket() as sock:
+        assert not is_to_itself(sock), "it is not connected"
+        sock.bind(("127.0.0.1", 0))
+        sock.connect(sock.getsockname())
+        assert is_to_itself(sock)
+
+
+async def test_a_connection_to_itself_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is refused as if nobody listened there, which is so; and nobody holds the port."""
+    for engine in (callbacks, streams):
+        monkeypatch.setattr(engine, "is_to_itself", lambda sock: True)
+    async with raw_server() as (url, accept):
+        with pytest.raises(ConnectFailed, match="the connection was one to itself") as caught:
+            async with connect(url, wireformat="json"):
+                raise AssertionError
+        assert not caught.value.is_permanent
+        remote = await accept()
+        with suppress(ConnectionResetError):
+            assert await remote.read_to_end() == b""
 
 
 @pytest.mark.parametrize("url", ["TCP://127.0.0.1:{}", "tcp://127.0.0.1:{}/", "tcp://localhost:{}"])

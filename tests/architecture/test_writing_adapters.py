@@ -16,7 +16,7 @@ PUBLIC = {
 }
 
 FRAME = {
-    *("context", "dispatch", "driver", "handshakes", "observers", "relaying", "waiting", "workers"),
+    *("context", "dispatch", "driver", "handshakes", "observers", "peer", "relaying", "waiting", "workers"),
     *("engines", "layered", "link_adapter", "opening", "over_stream", "ports", "server", "urls"),
 }
 """What runs a link, whatever carries it. All other modules are transports and layers."""

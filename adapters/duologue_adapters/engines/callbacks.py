@@ -19,7 +19,7 @@ from duologue_adapters.engines.endings import end_in
 from duologue_adapters.engines.pipes import PipeLink
 from duologue_adapters.engines.sockets import SocketLink
 from duologue_adapters.engines.streamlink import StreamLink
-from duologue_adapters.engines.tcp import TcpListener, tune
+from duologue_adapters.engines.tcp import TcpListener, connected_to_itself, is_to_itself, tune
 from duologue_adapters.engines.threads import Threads
 from duologue_adapters.ports import HEARTBEAT, Engine, Job, Link, Listener, Timer
 
@@ -110,6 +110,9 @@ class CallbacksEngine(Engine, AbstractAsyncContextManager[Engine]):
     async def connect_tcp(self, host: str, port: int, heartbeat: float = HEARTBEAT) -> Link:
         transport, link = await self._loop.create_connection(SocketLink, host, port)
         if (sock := transport.get_extra_info("socket")) is not None:
+            if is_to_itself(sock):
+                transport.abort()
+                raise connected_to_itself()
             tune(sock, heartbeat)
         return link
 

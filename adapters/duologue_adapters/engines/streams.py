@@ -20,7 +20,7 @@ from duologue_adapters.engines.endings import end_in, end_of_process_in
 from duologue_adapters.engines.pipes import PipeStream
 from duologue_adapters.engines.sockets import name_of
 from duologue_adapters.engines.streamlink import StreamLink
-from duologue_adapters.engines.tcp import TcpListener, tune
+from duologue_adapters.engines.tcp import TcpListener, connected_to_itself, is_to_itself, tune
 from duologue_adapters.engines.threads import Threads
 from duologue_adapters.ports import HEARTBEAT, Engine, Job, Link, Listener, Timer
 
@@ -167,7 +167,11 @@ class StreamsEngine(Engine, AbstractAsyncContextManager[Engine]):
 
     async def connect_tcp(self, host: str, port: int, heartbeat: float = HEARTBEAT) -> Link:
         stream = await anyio.connect_tcp(host, port)
-        tune(stream.extra(anyio.abc.SocketAttribute.raw_socket), heartbeat)
+        sock = stream.extra(anyio.abc.SocketAttribute.raw_socket)
+        if is_to_itself(sock):
+            await anyio.aclose_forcefully(stream)
+            raise connected_to_itself()
+        tune(sock, heartbeat)
         return self._over_socket(stream)
 
     async def listen_tcp(self, host: str, port: int, heartbeat: float = HEARTBEAT) -> Listener:

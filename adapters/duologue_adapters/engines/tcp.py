@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import socket
 from contextlib import suppress
@@ -15,6 +16,25 @@ PROBES = 4
 
 _LONGEST = 32767
 """Seconds, the most that systems take for one wait."""
+
+
+def is_to_itself(sock: socket.socket) -> bool:
+    """Whether a TCP connection is its own other end.
+
+    Where nobody listens on a port of this machine, the system may choose that very port for the near end, and connect the
+    two: rarely, but who tries again and again gets there, and then whoever should listen there can't.
+    """
+    try:
+        return bool(sock.getsockname() == sock.getpeername())
+    except OSError:
+        return False  # it is gone again, as will be told
+
+
+def connected_to_itself() -> OSError:
+    """What such a connection is turned into."""
+    return ConnectionRefusedError(
+        errno.ECONNREFUSED, "nobody listens there: the connection was one to itself"
+    )
 
 
 class TcpListener(SocketListener):

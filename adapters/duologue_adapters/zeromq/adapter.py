@@ -16,9 +16,7 @@ from duologue_adapters.zeromq.keys import (
     server_keys,
 )
 
-_NOBODY = (
-    "Nobody answers there; or the server has keys and does not know this end's, or this end not the server's."
-)
+_NOBODY = "Nobody answers there; or one end has keys and the other none, or the server not the key that is expected."
 
 
 class ZeroMQAdapter(LinkAdapter):

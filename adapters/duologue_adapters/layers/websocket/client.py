@@ -84,7 +84,18 @@ class WebSocketClient(WebSocketLayer):
     def _check_handshake(self) -> None:
         exc = self._client.handshake_exc
         if exc is not None:
-            self._failure = LayerError(_text_of(exc))
+            self._failure = LayerError(_text_of(exc), is_permanent=_is_permanent(exc))
+
+
+_REFUSED = frozenset({400, 401, 403, 405, 407, 410, 414, 426, 431, 501, 505})
+"""Answers that are about this end, or its request. Others are given by a proxy while the server is away, 404 among them."""
+
+
+def _is_permanent(exc: Exception) -> bool:
+    if isinstance(exc, InvalidStatus):
+        status = exc.response.status_code
+        return status in _REFUSED or 300 <= status < 400  # a redirection is not followed
+    return not isinstance(exc.__cause__, EOFError)  # it hung up, or speaks something else
 
 
 def _text_of(exc: Exception) -> str:
