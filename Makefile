@@ -27,11 +27,12 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test bench lint docs clean
+.PHONY: help demo test test-elsewhere bench lint docs clean
 
 help:
 	@echo "make demo     what the library does, over every transport, to look at"
 	@echo "make test     all tests, and branch coverage of core, which must be whole"
+	@echo "make test-elsewhere PYTHON=python3.13   of the tests what another interpreter could change"
 	@echo "make bench    the benchmarks"
 	@echo "make lint     ruff, mypy, pyright"
 	@echo "make docs     are the generated parts of docs/ up to date?"
@@ -42,9 +43,11 @@ help:
 demo: $(MADE)-all
 	$(BIN)/duologue demo $(ARGS)
 
-# Coverage is looked at only when all tests run, and only by the tests that are about the core: it doubles their time, and
-# what a test of an adapter happens to run is not tested by that. Files of an earlier, aborted run must not count.
-ABOUT_CORE := tests/architecture tests/core tests/plugins_registry tests/services tests/wireformats
+# Coverage is looked at only when all tests run, and only by the tests that are about the core: what a test of an adapter happens to run
+# is not tested by that. The slow ones among them do the same again thousands of times, for which coverage would take minutes.
+# Files of an earlier, aborted run must not count.
+SLOW_IN_CORE := %/test_chunking.py %/test_loops.py %/test_properties.py %/test_stateful.py
+ABOUT_CORE := $(filter-out $(SLOW_IN_CORE),$(wildcard tests/core/test_*.py)) tests/plugins_registry tests/services
 
 test: $(MADE)-test
 ifeq ($(ARGS),)
@@ -55,6 +58,14 @@ ifeq ($(ARGS),)
 else
 	$(BIN)/python -m pytest $(ARGS)
 endif
+
+# What another interpreter has to show: the suites that every adapter and every wire format must pass, and what has to do with how
+# it runs tasks, reads annotations and finds plug-ins. The rest is bytes and numbers, or other programs, and the same everywhere.
+ON_ENGINES := calls closing conformance events failures handlers isolation lifetimes over_stream server shutdown tls
+ELSEWHERE := $(ABOUT_CORE) tests/wireformats/test_conformance.py $(ON_ENGINES:%=tests/adapters/test_%.py)
+
+test-elsewhere: $(MADE)-test
+	$(BIN)/python -m pytest --numprocesses=auto $(ELSEWHERE)
 
 bench: $(MADE)-bench
 	$(BIN)/python tests/benchmarks $(ARGS)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import shlex
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Any
 
 from duologue import Adapter, ConnectFailed, Peer, PeerSettings, Server, ServerSettings, hookimpl
 from duologue_adapters.child import Child
 from duologue_adapters.engines import engine_here
 from duologue_adapters.server import running_peer
-from duologue_adapters.urls import NotServed, check_options
+from duologue_adapters.urls import check_options, not_served
 
 
 class ExecAdapter(Adapter):
@@ -32,7 +33,10 @@ class ExecAdapter(Adapter):
             try:
                 child = Child(argv, options.get("env"), options.get("cwd"))
             except (OSError, ValueError) as exc:  # the latter for a zero byte
-                raise ConnectFailed(url, f"{argv[0]!r} can't be started: {exc}") from exc
+                # The system may be short of processes or memory for a while. All else is about the command.
+                scarce = isinstance(exc, OSError) and exc.errno in (errno.EAGAIN, errno.ENOMEM, errno.EMFILE)
+                text = f"{argv[0]!r} can't be started: {exc}"
+                raise ConnectFailed(url, text, is_permanent=not scarce) from exc
             patience = 0.0
             try:
                 link = engine.pipe_link(child.output, child.input)
@@ -45,8 +49,10 @@ class ExecAdapter(Adapter):
             finally:
                 await engine.finish(lambda: child.end(patience))
 
-    def serve(self, url: str, settings: ServerSettings) -> AbstractAsyncContextManager[Server]:
-        return NotServed(url)
+    @asynccontextmanager
+    async def serve(self, url: str, settings: ServerSettings) -> AsyncGenerator[Server, None]:
+        raise not_served(url)
+        yield  # type: ignore[unreachable]  # it makes this the generator that it has to be
 
 
 def _argv(url: str, argv: Any) -> Sequence[str]:
@@ -55,13 +61,17 @@ def _argv(url: str, argv: Any) -> Sequence[str]:
         try:
             argv = shlex.split(command)
         except ValueError as exc:
-            raise ConnectFailed(url, f"{exc}: quote as in a shell, or give the list argv=[...]") from exc
+            raise ConnectFailed(
+                url, f"{exc}: quote as in a shell, or give the list argv=[...]", is_permanent=True
+            ) from exc
     elif command:
         raise TypeError("the command is given twice: either in the URL, or by argv= after 'exec:' alone")
     if isinstance(argv, str | bytes):
         raise TypeError(f"argv={argv!r}: give a list, such as argv=['python', 'child.py']")
     if not argv:
-        raise ConnectFailed(url, "there is no command: write exec:command arguments, or give argv=[...]")
+        raise ConnectFailed(
+            url, "there is no command: write exec:command arguments, or give argv=[...]", is_permanent=True
+        )
     words: Sequence[str] = list(argv)
     return words
 

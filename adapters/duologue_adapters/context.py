@@ -11,7 +11,7 @@ from duologue import Context, Overloaded
 from duologue.protocol.events import IncomingRequest
 
 if TYPE_CHECKING:
-    from duologue_adapters.driver import DriverPeer
+    from duologue_adapters.driver import Driver
 
 current_request: ContextVar[IncomingRequest | None] = ContextVar("current_request", default=None)
 """The request whose handler runs here, and in the tasks that it started: the one whose permit its calls lend (F1)."""
@@ -25,7 +25,7 @@ def running_request() -> IncomingRequest | None:
 
 def lend(running: IncomingRequest) -> None:
     """The handler begins to wait for a remote. Raises `Overloaded` if too many do."""
-    peer: DriverPeer = running.peer
+    peer: Driver = running.peer
     if not peer.lend(running):
         raise Overloaded(
             "too many handlers wait for a remote already: calls go round in circles, or raise Limits.lent, and lent_limit of a CallBudget"
@@ -34,7 +34,7 @@ def lend(running: IncomingRequest) -> None:
 
 def unlend(running: IncomingRequest) -> None:
     """The wait is over."""
-    peer: DriverPeer = running.peer
+    peer: Driver = running.peer
     peer.unlend(running)
 
 
@@ -43,11 +43,14 @@ class RequestContext(Context):
 
     __slots__ = ("_request", "call_id", "peer")
 
-    def __init__(self, peer: DriverPeer, request: IncomingRequest) -> None:
+    def __init__(self, peer: Driver, request: IncomingRequest) -> None:
         request.peer = peer
         self._request = request
         self.peer = peer
         self.call_id = request.cid
+
+    def __repr__(self) -> str:
+        return f"<Context of {self._request!r} from {self.peer!r}>"
 
     @asynccontextmanager
     async def waiting(self) -> AsyncGenerator[None, None]:

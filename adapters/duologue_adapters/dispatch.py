@@ -16,7 +16,7 @@ from duologue_adapters.relaying import Relayer
 from duologue_adapters.workers import DeferredWorkers, EagerWorkers
 
 if TYPE_CHECKING:
-    from duologue_adapters.driver import DriverPeer
+    from duologue_adapters.driver import Driver
 
 
 _TASK, _INLINE, _RELAY = (
@@ -41,7 +41,7 @@ class Dispatcher:
         "run_ready",
     )
 
-    def __init__(self, peer: DriverPeer, engine: Engine, connection: Connection) -> None:
+    def __init__(self, peer: Driver, engine: Engine, connection: Connection) -> None:
         self._peer = peer
         self._engine = engine
         self._now = engine.now

@@ -1,4 +1,4 @@
-"""The driver: one `Peer` for all transports. It moves bytes, events and the time between a link and the core.
+"""The driver, for all transports. It moves bytes, events and the time between a link and the core.
 
 Everything here is callbacks: `drive` is called when bytes came, when a timer is due, when the link has taken what it was
 given, and soon after a command. It decides nothing.
@@ -6,28 +6,11 @@ given, and soon after a command. It decides nothing.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from functools import partial
+from collections.abc import Callable
 from itertools import islice
-from typing import Any, assert_never
+from typing import assert_never
 
-from duologue import (
-    DEFAULT,
-    CallBudget,
-    CloseReason,
-    Limits,
-    Namespace,
-    Peer,
-    PeerClosed,
-    PeerEvent,
-    PeerInfo,
-    RegistrationError,
-    Remote,
-    ServiceMap,
-    ServiceMaps,
-    WireFormat,
-)
-from duologue.peer import Timeout
+from duologue import CallBudget, Limits, Peer, PeerClosed, PeerInfo, ServiceMap, WireFormat
 from duologue.protocol.connection import Connection, ErrorBodies
 from duologue.protocol.events import (
     CallFailed,
@@ -44,22 +27,18 @@ from duologue.protocol.events import (
     SendReceived,
     WritingFinished,
 )
-from duologue.protocol.feed import Feed
-from duologue.protocol.lifecycle import Phase
-from duologue.protocol.pending import OutgoingCall, OutgoingSend
 from duologue.protocol.routes import Route
-from duologue_adapters.context import lend, running_request, unlend
 from duologue_adapters.dispatch import Dispatcher
-from duologue_adapters.observers import Audience, Observer
+from duologue_adapters.observers import Audience
 from duologue_adapters.ports import Engine, Link, Receiver, Timer, Waiter
-from duologue_adapters.waiting import deadline_of, resolve, tell_all, wait_among
+from duologue_adapters.waiting import resolve, tell_all
 
 FLUSH_EVERY = 64
 """Events dispatched before what they have put into the outbox leaves: outgoing goes before incoming, and neither starves."""
 
 
-class DriverPeer(Peer, Receiver):
-    """One end of one connection, over any link, run by any engine."""
+class Driver(Peer, Receiver):
+    """The half of a peer that works: over any link, run by any engine. `DriverPeer` has what users call."""
 
     def __init__(
         self,
@@ -77,8 +56,9 @@ class DriverPeer(Peer, Receiver):
         self._link = link
         self._limits = limits
         self._info = PeerInfo(name, link.address, link.extra)
+        self._label = str(self._info)
         self._connection = connection = Connection(
-            _no_services,
+            no_services,
             ErrorBodies(wireformat.encode_plain, wireformat.decode_plain),
             limits=limits,
             budget=budget,
@@ -96,6 +76,8 @@ class DriverPeer(Peer, Receiver):
         self._is_reading = True
         self._permit_came = False
         self._services: ServiceMap | None = None
+        self._is_draining = False
+        """It was told to drain, so what is sent in a handler has to say so."""
         self._is_combined = False
         """What is served is a map of maps that is this peer's own."""
         self._undispatched: list[Event] = []
@@ -104,161 +86,8 @@ class DriverPeer(Peer, Receiver):
         self._timer_at = 0.0
         self._closed: PeerClosed | None = None
         self._close_waiters: list[Waiter] = []
-        self._audience = Audience()
+        self._audience = Audience(self._label)
         self._on_closed: dict[object, Callable[[Peer], object]] = {}
-
-    def __repr__(self) -> str:
-        connection = self._connection
-        return (
-            f"<Peer {self._info.name or self._info.address or 'without name'}, {connection.phase.value}, "
-            f"{self.wireformat.name}, {len(connection.outgoing.pending)} calls out, {connection.incoming.running} handlers>"
-        )
-
-    # -- what users call ---------------------------------------------------------------------
-
-    @property
-    def info(self) -> PeerInfo:
-        return self._info
-
-    @property
-    def is_open(self) -> bool:
-        return self._connection.phase is Phase.OPEN
-
-    @property
-    def outstanding(self) -> int:
-        return self._connection.outgoing.unanswered
-
-    def add_services(self, services: ServiceMap) -> None:
-        if self._services is None:
-            self._serve(services)
-            return
-        # The map that was given may be served to others too, so it is not changed.
-        maps = self._services if self._is_combined else ServiceMaps(self._services)
-        assert isinstance(maps, ServiceMaps)
-        maps.add(services)
-        if not self._is_combined:
-            self._serve(maps)
-            self._is_combined = True
-
-    def remove_services(self, services: ServiceMap) -> None:
-        if self._is_combined:
-            assert isinstance(self._services, ServiceMaps)
-            self._services.remove(services)
-        elif services is self._services:
-            self._services, self._connection.incoming.router = None, _no_services
-        else:
-            raise RegistrationError(f"{services!r} is not served to {self!r}, so it can't be removed")
-
-    def _serve(self, services: ServiceMap) -> None:
-        self._connection.incoming.router = services.router(self.wireformat)
-        self._services = services
-
-    def when_closed(self, callback: Callable[[Peer], object]) -> Callable[[], None]:
-        if self._closed is not None:
-            callback(self)
-            return _nothing
-        token = object()
-        self._on_closed[token] = callback
-        return partial(_drop, self._on_closed, token)
-
-    def publish(self, feed: Feed, sid: int, payload: bytes) -> None:
-        self._connection.publish(feed, sid, payload, self._now())
-        if not self._is_scheduled:
-            self.touch()
-
-    def end_feed(self, feed: Feed) -> None:
-        self._connection.end_feed(feed)
-
-    def remote(self, namespace: Namespace) -> Remote:
-        return Remote(self, namespace)
-
-    async def call_raw(self, sid: int, payload: bytes, *, timeout: Timeout = DEFAULT) -> bytes:
-        if type(payload) is not bytes:
-            payload = _bytes_of(payload)
-        now = self._now()
-        deadline = deadline_of(timeout, self._limits.call_timeout, now)
-        running = running_request()
-        if running is not None:
-            lend(running)
-        call: OutgoingCall | None = None
-        try:
-            call = self._connection.call(sid, payload, deadline, now, running is not None)
-            call.waiter = waiter = self._engine.waiter()
-            if not self._is_scheduled:
-                self.touch()
-            outcome = await waiter
-        except BaseException:
-            # Whoever waited was cancelled. The call lets go of all it holds, and a late answer is dropped.
-            if call is not None:
-                self._give_up(call)
-            raise
-        finally:
-            if running is not None:
-                unlend(running)
-        if isinstance(outcome, bytes):
-            return outcome
-        try:
-            raise outcome
-        finally:
-            del outcome  # its traceback holds this frame
-
-    async def send_raw(self, sid: int, payload: bytes, *, timeout: Timeout = DEFAULT) -> None:
-        if type(payload) is not bytes:
-            payload = _bytes_of(payload)
-        now = self._now()
-        send = self._connection.send(sid, payload, deadline_of(timeout, self._limits.send_timeout, now), now)
-        if not self._is_scheduled:
-            self.touch()
-        if send is None:
-            return
-        running = running_request()
-        try:
-            if running is not None:
-                lend(running)
-            try:
-                send.waiter = waiter = self._engine.waiter()
-                error = await waiter
-            finally:
-                if running is not None:
-                    unlend(running)
-        except BaseException:
-            self._give_up(send)
-            raise
-        if error is not None:
-            try:
-                raise error
-            finally:
-                del error
-
-    def events(self) -> AsyncIterator[PeerEvent]:
-        observer = Observer(self._engine, self._limits.observer_queue)
-        if self._closed is not None:
-            observer.put(self._closed)
-        else:
-            self._audience.add(observer)
-        return observer
-
-    async def close(self, reason: str = "", *, grace: float = 0.0) -> None:
-        self.begin_close(reason, grace)
-        running = running_request()
-        if running is None or running.peer is not self:
-            await self.wait_closed()
-
-    def begin_close(self, reason: str, grace: float) -> None:
-        """What `close` does before it waits."""
-        self._connection.close(reason, grace, self._now())
-        self.touch()
-
-    async def wait_closed(self) -> CloseReason:
-        if self._closed is None:
-            await wait_among(self._close_waiters, self._engine.waiter())
-        assert self._closed is not None
-        return self._closed.reason
-
-    def abort(self, reason: str = "") -> None:
-        """End the connection here and now: nothing more is sent, and nothing waited for."""
-        self._connection.abort(reason, self._now())
-        self.drive()
 
     # -- for the handlers of this connection's requests ---------------------------------------------
 
@@ -274,12 +103,6 @@ class DriverPeer(Peer, Receiver):
 
     # -- what the link calls ------------------------------------------------------------------------
 
-    def start(self, services: ServiceMap | None) -> None:
-        """Begin: from now on the link calls back."""
-        if services is not None:
-            self.add_services(services)
-        self._link.start(self)
-
     def data_received(self, data: bytes | memoryview) -> None:
         self._connection.receive_data(data, self._now())
         self.drive()
@@ -289,7 +112,7 @@ class DriverPeer(Peer, Receiver):
         self.drive()
 
     def connection_lost(self, detail: str) -> None:
-        self._connection.transport_lost(detail, self._now())
+        self._connection.transport_lost(detail, self._now(), refused=self._link.is_refused)
         self.drive()
 
     def all_written(self) -> None:
@@ -384,8 +207,10 @@ class DriverPeer(Peer, Receiver):
             case RequestCancelled():
                 self._dispatcher.cancel(event.request)
             case RequestFailed():
+                event.peer = self._label
                 self._audience.tell_failure(event, self._now())
             case ErrorReported() | RelayTargetLost():
+                event.peer = self._label
                 self._audience.tell(event)
             case WritingFinished():
                 self._link.end_writing()
@@ -430,13 +255,10 @@ class DriverPeer(Peer, Receiver):
         self._permit_came = True
         self.touch()
 
-    def _give_up(self, item: OutgoingCall | OutgoingSend) -> None:
-        self._connection.cancel(item, self._now())
-        self.touch()
-
     # -- the rest ---------------------------------------------------------------------------------------
 
     def _ended(self, event: PeerClosed) -> None:
+        event.peer = self._label
         self._closed = event
         self._link.abort()
         if self._timer is not None:
@@ -449,22 +271,6 @@ class DriverPeer(Peer, Receiver):
         self._on_closed.clear()
 
 
-def _no_services(sid: int) -> Route | None:
+def no_services(sid: int) -> Route | None:
+    """The router of a peer that serves nothing."""
     return None
-
-
-def _nothing() -> None:
-    """There is nothing to take back."""
-
-
-def _drop(callbacks: dict[object, Callable[[Peer], object]], token: object) -> None:
-    callbacks.pop(token, None)
-
-
-def _bytes_of(payload: Any) -> bytes:
-    """A payload must never change, and its length must be that of its bytes: a copy of whatever else holds bytes."""
-    if isinstance(payload, memoryview):
-        return payload.tobytes()
-    if not isinstance(payload, bytes | bytearray):
-        raise TypeError(f"a payload is bytes, not {type(payload).__name__}: encode the message first")
-    return bytes(payload)

@@ -64,8 +64,12 @@ class LayeredLink(Link, Receiver):
             self.abort()  # which leaves alone what the layer has to say about it
             while not self._is_cut:
                 await self._change()
-            raise self._failure or LayerError(handshake.lost)
+            raise self._failure or LayerError(handshake.lost, is_permanent=self.is_refused)
         self.extra = {**self._below.extra, **self._layer.extra}
+
+    @property
+    def is_refused(self) -> bool:
+        return self._below.is_refused or (self._failure is not None and self._failure.is_permanent)
 
     def start(self, receiver: Receiver) -> None:
         handshake, self._handshake = self._handshake, None

@@ -7,11 +7,11 @@ from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-from duologue import Adapter, ConnectFailed, Peer, PeerSettings, Server, ServerSettings, hookimpl
+from duologue import Adapter, ConnectFailed, Peer, PeerSettings, ServerSettings, hookimpl
 from duologue_adapters.engines import engine_here
+from duologue_adapters.link_adapter import LinkAdapter
 from duologue_adapters.ports import Engine, Link, Listener, Receiver, Waiter
-from duologue_adapters.server import running_peer, running_server
-from duologue_adapters.urls import check_options
+from duologue_adapters.server import running_peer
 
 CAPACITY = 64 * 1024
 """Bytes on their way in one direction, as in a socket's buffer: more waits at the sender."""
@@ -158,6 +158,7 @@ class MemoryListener(Listener):
             raise ConnectFailed(
                 self.url,
                 "it is served by another event loop: a pipe in memory can't leave its own, use tcp://",
+                is_permanent=True,
             )
         mine, theirs = MemoryLink.pair(self._engine, engine)
         mine.address = theirs.address = self.url
@@ -181,37 +182,24 @@ class MemoryListener(Listener):
 _listeners: dict[str, MemoryListener] = {}
 
 
-class MemoryAdapter(Adapter):
+class MemoryAdapter(LinkAdapter):
     """`mem://name`: peers of one event loop, with nothing between them but the protocol. No option."""
 
     schemes = ("mem",)
 
-    @asynccontextmanager
-    async def connect(self, url: str, settings: PeerSettings) -> AsyncGenerator[Peer, None]:
-        check_options("mem", settings.options)
+    async def open_link(self, engine: Engine, url: str, settings: PeerSettings) -> Link:
+        listener = _listeners.get(_name_in(url))
+        if listener is None:
+            known = sorted(_listeners) or "none"
+            raise ConnectFailed(url, f"nobody serves that name in this process; served are {known}")
+        return listener.open_link(engine)
+
+    async def listen(self, engine: Engine, url: str, settings: ServerSettings) -> Listener:
         name = _name_in(url)
-        async with engine_here() as engine:
-            listener = _listeners.get(name)
-            if listener is None:
-                known = sorted(_listeners) or "none"
-                raise ConnectFailed(url, f"nobody serves that name in this process; served are {known}")
-            async with running_peer(engine, listener.open_link(engine), settings) as peer:
-                yield peer
-
-    @asynccontextmanager
-    async def serve(self, url: str, settings: ServerSettings) -> AsyncGenerator[Server, None]:
-        check_options("mem", settings.options)
-        name = _name_in(url)
-        async with engine_here() as engine:
-
-            async def listen() -> Listener:
-                if name in _listeners:
-                    raise ConnectFailed(url, "the name is served already in this process: choose another")
-                listener = _listeners[name] = MemoryListener(engine, name)
-                return listener
-
-            async with running_server(engine, listen, settings) as server:
-                yield server
+        if name in _listeners:
+            raise ConnectFailed(url, "the name is served already in this process: choose another")
+        listener = _listeners[name] = MemoryListener(engine, name)
+        return listener
 
 
 @asynccontextmanager
@@ -231,7 +219,7 @@ async def pair(
 def _name_in(url: str) -> str:
     _, separator, name = url.partition("://")
     if not separator or not name:
-        raise ConnectFailed(url, "write mem://name")
+        raise ConnectFailed(url, "write mem://name", is_permanent=True)
     return name
 
 

@@ -27,8 +27,9 @@ _LOGGED = frozenset(
 class Observer(AsyncIterator[PeerEvent]):
     """One `peer.events()`. Over its bound the oldest events go, and it is told how many."""
 
-    def __init__(self, engine: Engine, limit: int) -> None:
+    def __init__(self, engine: Engine, limit: int, peer: str) -> None:
         self._engine = engine
+        self._peer = peer
         self._queue: deque[PeerEvent] = deque()
         self._limit = max(1, limit)
         self._missed = 0
@@ -52,8 +53,10 @@ class Observer(AsyncIterator[PeerEvent]):
                 raise StopAsyncIteration
             await wait_among(self._waiters, self._engine.waiter())
         if self._missed:
-            missed, self._missed = self._missed, 0
-            return EventsMissed(missed)
+            missed = EventsMissed(self._missed)
+            missed.peer = self._peer
+            self._missed = 0
+            return missed
         event = self._queue.popleft()
         if isinstance(event, PeerClosed):
             self._ended = True
@@ -64,9 +67,11 @@ class Observer(AsyncIterator[PeerEvent]):
 class Audience:
     """All who watch one peer, and the log, which always does: nobody has to observe to find a bug."""
 
-    __slots__ = ("_log_limit", "_observers")
+    __slots__ = ("_log_limit", "_observers", "_peer")
 
-    def __init__(self) -> None:
+    def __init__(self, peer: str) -> None:
+        """`peer` says who is watched, for the log."""
+        self._peer = peer
         # Made when they are needed: most connections need neither.
         self._observers: weakref.WeakSet[Observer] | None = None
         self._log_limit: LogLimit | None = None
@@ -86,8 +91,9 @@ class Audience:
         """Show it to all, and log it if it is a mistake at this end."""
         if event.kind in _LOGGED:
             if self._log_limit is None:
-                self._log_limit = LogLimit()
-            text = f"{event.service or 'unknown service'} (0x{event.sid:016x}, call {event.cid}) failed: {event.kind.value}"
+                self._log_limit = LogLimit(self._peer)
+            request = f"call {event.cid}" if event.cid else "one-way message"
+            text = f"{event.service or 'unknown service'} (0x{event.sid:016x}, {request}) of {self._peer or 'a peer'} failed: {event.kind.value}"
             self._log_limit.error(now, text, event.error)
         if self._observers:
             _drop_tracebacks(event.error)
@@ -97,11 +103,12 @@ class Audience:
 class LogLimit:
     """At most so many log records a second, so that a remote can't fill a disk (docs/faults.md, row 81)."""
 
-    __slots__ = ("_began", "_count", "_suppressed")
+    __slots__ = ("_began", "_count", "_peer", "_suppressed")
 
     PER_SECOND = 10
 
-    def __init__(self) -> None:
+    def __init__(self, peer: str = "") -> None:
+        self._peer = peer
         self._began = 0.0
         self._count = 0
         self._suppressed = 0
@@ -110,7 +117,9 @@ class LogLimit:
         """Log an error, with its traceback, or count it."""
         if now - self._began >= 1.0:
             if self._suppressed:
-                logger.error("%d more failures were not logged", self._suppressed)
+                logger.error(
+                    "%d more failures for %s were not logged", self._suppressed, self._peer or "a peer"
+                )
             self._began, self._count, self._suppressed = now, 0, 0
         self._count += 1
         if self._count > self.PER_SECOND:

@@ -15,19 +15,33 @@ LayerFactory = Callable[[], Layer]
 """Makes the layer for one new link."""
 
 
+def is_permanent(error: Exception) -> bool:
+    """Whether an error of opening a link would come again. Of the system's none must: who is not there may come back."""
+    return isinstance(error, LayerError) and error.is_permanent
+
+
 @contextmanager
-def connecting(url: str, seconds: float, reason: Callable[[Exception], str] = str) -> Generator[None]:
+def connecting(
+    url: str,
+    seconds: float,
+    reason: Callable[[Exception], str] = str,
+    permanent: Callable[[Exception], bool] = is_permanent,
+) -> Generator[None]:
     """A block in which a client opens its link, in so many seconds; all that goes wrong in it becomes `ConnectFailed`.
 
-    `reason` says what an error means, where its own text does not.
+    `reason` says what an error means, where its own text does not: of a `TimeoutError` that is a note, and may be empty.
+    `permanent` says whether trying again is useless.
     """
     try:
         with anyio.fail_after(seconds):
             yield
     except TimeoutError as exc:
-        raise HandshakeTimeout(url, seconds) from exc
+        error = HandshakeTimeout(url, seconds)
+        if note := reason(exc):
+            error.add_note(note)
+        raise error from exc
     except (OSError, LayerError) as exc:
-        raise ConnectFailed(url, reason(exc)) from exc
+        raise ConnectFailed(url, reason(exc), is_permanent=permanent(exc)) from exc
 
 
 async def open_layers(engine: Engine, link: Link, *factories: LayerFactory) -> Link:

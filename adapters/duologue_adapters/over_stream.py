@@ -10,7 +10,7 @@ import anyio.abc
 from duologue import CallBudget, Limits, Peer, PeerSettings, ServiceMap, WireFormat
 from duologue.adapter import ServicesFactory
 from duologue.plugins import find_wireformat
-from duologue_adapters.engines.streams import StreamsEngine
+from duologue_adapters.engines import engine_here
 from duologue_adapters.server import running_peer
 
 
@@ -33,6 +33,5 @@ async def peer_over(
         wireformat = find_wireformat(wireformat)
     limits = limits if limits is not None else Limits()
     settings = PeerSettings(wireformat=wireformat, services=services, limits=limits, budget=budget, name=name)
-    engine = StreamsEngine()
-    async with engine, running_peer(engine, engine.link(stream), settings) as peer:
+    async with engine_here() as engine, running_peer(engine, engine.stream_link(stream), settings) as peer:
         yield peer

@@ -9,6 +9,12 @@ from contextvars import Context
 from types import MappingProxyType
 from typing import Any, Protocol
 
+import anyio.abc
+
+HEARTBEAT = 20.0
+"""Seconds of silence after which an end asks whether the other is there, and after which, unanswered, it is gone. Proxies and
+routers forget a connection that is silent for a minute, some of them sooner."""
+
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -135,12 +141,12 @@ class Engine(ABC):
         """Wait for something that has an end of its own, to the end, even if the caller is cancelled meanwhile."""
 
     @abstractmethod
-    async def connect_tcp(self, host: str, port: int) -> Link:
-        """Open a TCP connection. Raises `OSError`."""
+    async def connect_tcp(self, host: str, port: int, heartbeat: float = HEARTBEAT) -> Link:
+        """Open a TCP connection. The system asks after `heartbeat` seconds of silence whether the other end is there. Raises `OSError`."""
 
     @abstractmethod
-    async def listen_tcp(self, host: str, port: int) -> Listener:
-        """Listen on a TCP port; 0 picks one. Raises `OSError`."""
+    async def listen_tcp(self, host: str, port: int, heartbeat: float = HEARTBEAT) -> Listener:
+        """Listen on a TCP port; 0 picks one. The same heartbeat for all connections. Raises `OSError`."""
 
     @abstractmethod
     async def socket_link(self, sock: socket.socket) -> Link:
@@ -148,6 +154,10 @@ class Engine(ABC):
 
         Raises `ConnectionAbortedError` if the other end has gone again.
         """
+
+    @abstractmethod
+    def stream_link(self, stream: anyio.abc.AnyByteStream, address: str = "") -> Link:
+        """A link over a stream of anyio that is open, of bytes or of objects that are bytes. The stream is the link's from now on."""
 
     @abstractmethod
     def pipe_link(self, reader: int, writer: int) -> Link:
@@ -185,6 +195,11 @@ class Link(ABC):
 
     extra: Mapping[str, Any] = _NOTHING
     """What else is known of the other end, for `PeerInfo.extra`."""
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether it was lost since the other end does not want this one, and won't the next time."""
+        return False
 
     @abstractmethod
     def start(self, receiver: Receiver) -> None:
@@ -272,7 +287,14 @@ class Layer(ABC):
 
 
 class LayerError(Exception):
-    """The other end broke a layer's rules; the text says which. The link is lost for what is above."""
+    """The other end broke a layer's rules; the text says which. The link is lost for what is above.
+
+    `is_permanent`: it would again, as long as nothing is changed at either end (`ConnectFailed.is_permanent`).
+    """
+
+    def __init__(self, text: str, *, is_permanent: bool = False) -> None:
+        super().__init__(text)
+        self.is_permanent = is_permanent
 
 
 class CutShort(LayerError):

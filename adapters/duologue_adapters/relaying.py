@@ -21,7 +21,7 @@ from duologue_adapters.engines.endings import end_of_process_in
 from duologue_adapters.ports import Engine
 
 if TYPE_CHECKING:
-    from duologue_adapters.driver import DriverPeer
+    from duologue_adapters.driver import Driver
 
 
 class Relayer:
@@ -29,7 +29,7 @@ class Relayer:
 
     __slots__ = ("_connection", "_engine", "_peer")
 
-    def __init__(self, peer: DriverPeer, engine: Engine, connection: Connection) -> None:
+    def __init__(self, peer: Driver, engine: Engine, connection: Connection) -> None:
         self._peer = peer
         self._engine = engine
         self._connection = connection

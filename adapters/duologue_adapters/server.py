@@ -8,13 +8,14 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iter
 from contextlib import asynccontextmanager
 from typing import cast
 
-from duologue import Peer, PeerSettings, Server, ServerSettings, ServiceMap
+from duologue import DEFAULT, Peer, PeerSettings, Server, ServerSettings, ServiceMap
+from duologue.peer import Timeout
 from duologue_adapters.context import running_request
-from duologue_adapters.driver import DriverPeer
 from duologue_adapters.engines.endings import end_of_process_in
 from duologue_adapters.handshakes import Handshakes
+from duologue_adapters.peer import DriverPeer
 from duologue_adapters.ports import Engine, Job, Link, Listener, Waiter
-from duologue_adapters.waiting import tell_all, wait_among
+from duologue_adapters.waiting import deadline_of, tell_all, wait_among
 
 logger = logging.getLogger("duologue")
 
@@ -80,7 +81,8 @@ class DriverServer(Server):
         self._waiters: list[Waiter] = []
 
     def __repr__(self) -> str:
-        return f"<Server {self.url}, {len(self._peers)} peers>"
+        state = "closed" if self._is_closed else "closing" if self._is_closing else "open"
+        return f"<Server {self.url}, {state}, {len(self._peers)} peers, {len(self._handshakes)} in the handshake>"
 
     @property
     def url(self) -> str:
@@ -122,6 +124,7 @@ class DriverServer(Server):
                     self._handshakes.begin(link)
                 else:
                     self._add(link)
+                del link  # or who waits for the next one would keep the last one alive, and its peer with it
 
     def _add(self, link: Link) -> None:
         if self._is_closing:  # it came in the same moment
@@ -138,7 +141,10 @@ class DriverServer(Server):
         except BaseException as exc:
             if end_of_process_in(exc) is not None:
                 raise
-            logger.exception("on_peer, or the function that makes services, failed: the connection is closed")
+            logger.exception(
+                "on_peer, or the function that makes services, failed: the connection to %s is closed",
+                peer.info,
+            )
             peer.abort("this end could not serve it")
 
     async def _greet(self, peer: DriverPeer, greeting: Awaitable[None]) -> None:
@@ -149,7 +155,7 @@ class DriverServer(Server):
                 raise
             if end is not None:
                 raise end from exc
-            logger.exception("on_peer failed: the connection is closed")
+            logger.exception("on_peer failed: the connection to %s is closed", peer.info)
             peer.abort("this end could not serve it")
 
     def _remove(self, peer: Peer) -> None:
@@ -170,14 +176,29 @@ class DriverServer(Server):
         self._handshakes.cut_all()
         self._settle()
 
+    async def drain(self, *, timeout: Timeout = DEFAULT) -> bool:
+        deadline_of(timeout, None, 0.0)  # refuses what is none, before anything is stopped
+        self.stop()
+        is_waited_for = self._is_waited_for()
+        peers = tuple(self._peers)
+        for peer in peers:
+            peer.begin_drain("the server closes", timeout)
+        if not is_waited_for:
+            await self.wait_closed()
+        return all(peer.is_drained for peer in peers)
+
     async def close(self, *, grace: float = 0.0) -> None:
         self.stop()
-        running = running_request()
-        is_waited_for = running is not None and running.peer in self._peers
+        is_waited_for = self._is_waited_for()
         for peer in tuple(self._peers):
             peer.begin_close("the server closes", grace)
         if not is_waited_for:
             await self.wait_closed()
+
+    def _is_waited_for(self) -> bool:
+        """Whether the one who runs here is a handler of one of the peers, which must not wait for its own end."""
+        running = running_request()
+        return running is not None and running.peer in self._peers
 
     async def wait_closed(self) -> None:
         if not self._is_closed:

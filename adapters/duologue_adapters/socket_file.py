@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 
 import anyio
 
-from duologue_adapters.engines.listener import BACKLOG
+from duologue_adapters.engines import SocketListener
 
 PRIVATE = 0o600
 RETRY = 0.01
@@ -65,7 +65,7 @@ def _bound(path: str, mode: int) -> SocketFile:
     try:
         if mode != PRIVATE:
             os.chmod(path, mode)
-        sock.listen(BACKLOG)
+        sock.listen(SocketListener.backlog)
     except BaseException:
         file.close()
         raise

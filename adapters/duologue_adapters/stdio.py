@@ -6,39 +6,28 @@ import fcntl
 import os
 import stat
 import sys
-from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import suppress
 
-from duologue import Adapter, ConnectFailed, Peer, PeerSettings, Server, ServerSettings, hookimpl
-from duologue_adapters.engines import engine_here
-from duologue_adapters.server import running_peer
-from duologue_adapters.urls import NotServed, check_options
+from duologue import Adapter, ConnectFailed, PeerSettings, hookimpl
+from duologue_adapters.link_adapter import LinkAdapter
+from duologue_adapters.ports import Engine, Link
 
 STDIN, STDOUT, STDERR = 0, 1, 2
 
 
-class StdioAdapter(Adapter):
+class StdioAdapter(LinkAdapter):
     """One connection, over the pipes or sockets that the process was started with. No option."""
 
     schemes = ("stdio",)
 
-    @asynccontextmanager
-    async def connect(self, url: str, settings: PeerSettings) -> AsyncGenerator[Peer, None]:
-        check_options("stdio", settings.options)
+    async def open_link(self, engine: Engine, url: str, settings: PeerSettings) -> Link:
         if url.partition(":")[2]:
-            raise ConnectFailed(url, "write stdio: and nothing after it")
+            raise ConnectFailed(url, "write stdio: and nothing after it", is_permanent=True)
         _check(url)
-        async with engine_here() as engine:
-            try:
-                link = engine.pipe_link(*_taken())
-            except OSError as exc:
-                raise ConnectFailed(url, str(exc)) from exc
-            link.address = "stdio:"
-            async with running_peer(engine, link, settings) as peer:
-                yield peer
+        return engine.pipe_link(*_taken())
 
-    def serve(self, url: str, settings: ServerSettings) -> AbstractAsyncContextManager[Server]:
-        return NotServed(url)
+    def is_permanent(self, exc: Exception) -> bool:
+        return True  # there is no other standard input and output
 
 
 def _check(url: str) -> None:
@@ -47,17 +36,25 @@ def _check(url: str) -> None:
         try:
             mode = os.fstat(descriptor).st_mode
         except OSError as exc:
-            raise ConnectFailed(url, f"{name} is closed") from exc
+            raise ConnectFailed(url, f"{name} is closed", is_permanent=True) from exc
         if os.isatty(descriptor):
             raise ConnectFailed(
-                url, f"{name} is a terminal: let the other program start this one, by exec: for example"
+                url,
+                f"{name} is a terminal: let the other program start this one, by exec: for example",
+                is_permanent=True,
             )
         if not stat.S_ISFIFO(mode) and not stat.S_ISSOCK(mode):
-            raise ConnectFailed(url, f"{name} is neither a pipe nor a socket, or a connection has used it up")
+            raise ConnectFailed(
+                url,
+                f"{name} is neither a pipe nor a socket, or a connection has used it up",
+                is_permanent=True,
+            )
     with suppress(OSError):  # there need not be an error output
         if os.path.samestat(os.fstat(STDOUT), os.fstat(STDERR)):
             raise ConnectFailed(
-                url, "error output goes the same way as standard output, and would get into the stream"
+                url,
+                "error output goes the same way as standard output, and would get into the stream",
+                is_permanent=True,
             )
 
 

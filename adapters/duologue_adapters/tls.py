@@ -3,58 +3,41 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from typing import Any
 
-from duologue import Adapter, ConnectFailed, Peer, PeerSettings, Server, ServerSettings, hookimpl
-from duologue_adapters.engines import engine_here
+from duologue import Adapter, ConnectFailed, PeerSettings, ServerSettings, hookimpl
 from duologue_adapters.layers.tls import TlsLayer
-from duologue_adapters.opening import LayeredListener, LayerFactory, connecting, open_layers
-from duologue_adapters.ports import Listener
-from duologue_adapters.server import running_peer, running_server
+from duologue_adapters.link_adapter import LinkAdapter
+from duologue_adapters.opening import LayeredListener, LayerFactory, open_layers
+from duologue_adapters.ports import Engine, Link, Listener
 from duologue_adapters.tls_contexts import CLIENT_OPTIONS, SERVER_OPTIONS, client_context, server_context
-from duologue_adapters.urls import check_options, host_and_port
+from duologue_adapters.urls import heartbeat_of, host_and_port
 
 
-class TlsAdapter(Adapter):
+class TlsAdapter(LinkAdapter):
     """TLS 1.2 or later on TCP.
 
     Options of `connect`: `ca`, `certificate`, `key`, `password`, `server_hostname`, or a ready `ssl_context`.
     Options of `serve`: `certificate`, `key`, `password`, `client_ca`, or a ready `ssl_context`.
+    Both: `heartbeat`, for the TCP below.
     """
 
     schemes = ("tls",)
+    connect_options = CLIENT_OPTIONS
+    serve_options = SERVER_OPTIONS
 
-    @asynccontextmanager
-    async def connect(self, url: str, settings: PeerSettings) -> AsyncGenerator[Peer, None]:
-        check_options("tls", settings.options, CLIENT_OPTIONS)
+    async def open_link(self, engine: Engine, url: str, settings: PeerSettings) -> Link:
         host, port = host_and_port(url)
         layer = client_layer(url, host, settings.options)
-        async with engine_here() as engine:
-            with connecting(url, settings.limits.handshake_timeout):
-                link = await engine.connect_tcp(host, port)
-                link = await open_layers(engine, link, layer)
-            async with running_peer(engine, link, settings) as peer:
-                yield peer
+        link = await engine.connect_tcp(host, port, heartbeat_of(settings.options))
+        return await open_layers(engine, link, layer)
 
-    @asynccontextmanager
-    async def serve(self, url: str, settings: ServerSettings) -> AsyncGenerator[Server, None]:
-        check_options("tls", settings.options, SERVER_OPTIONS)
+    async def listen(self, engine: Engine, url: str, settings: ServerSettings) -> Listener:
         host, port = host_and_port(url)
         layer = server_layer(url, settings.options)
-        async with engine_here() as engine:
-
-            async def listen() -> Listener:
-                try:
-                    below = await engine.listen_tcp(host, port)
-                except OSError as exc:
-                    raise ConnectFailed(url, f"can't listen there: {exc}") from exc
-                where = below.url.replace("tcp", "tls", 1)
-                return LayeredListener(engine, below, where, layer)
-
-            async with running_server(engine, listen, settings) as server:
-                yield server
+        below = await engine.listen_tcp(host, port, heartbeat_of(settings.options))
+        return LayeredListener(engine, below, below.url.replace("tcp", "tls", 1), layer)
 
 
 def client_layer(url: str, host: str, options: Mapping[str, Any]) -> LayerFactory:
@@ -64,9 +47,11 @@ def client_layer(url: str, host: str, options: Mapping[str, Any]) -> LayerFactor
     try:
         layer = TlsLayer(context, server_hostname=name)
     except ValueError as exc:  # ssl.SSLError is no ValueError, but UnicodeError is
-        raise ConnectFailed(url, f"server_hostname={name!r} is no name of a host: {exc}") from exc
+        raise ConnectFailed(
+            url, f"server_hostname={name!r} is no name of a host: {exc}", is_permanent=True
+        ) from exc
     except ssl.SSLError as exc:
-        raise ConnectFailed(url, f"the ssl_context is not for clients: {exc}") from exc
+        raise ConnectFailed(url, f"the ssl_context is not for clients: {exc}", is_permanent=True) from exc
     return lambda: layer
 
 
@@ -76,7 +61,7 @@ def server_layer(url: str, options: Mapping[str, Any]) -> LayerFactory:
     try:
         TlsLayer(context, server_side=True)
     except ssl.SSLError as exc:
-        raise ConnectFailed(url, f"the ssl_context is not for servers: {exc}") from exc
+        raise ConnectFailed(url, f"the ssl_context is not for servers: {exc}", is_permanent=True) from exc
     return lambda: TlsLayer(context, server_side=True)
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from duologue import ConnectFailed
 
-CLIENT_OPTIONS = ("ca", "certificate", "key", "password", "server_hostname", "ssl_context")
-SERVER_OPTIONS = ("certificate", "client_ca", "key", "password", "ssl_context")
+CLIENT_OPTIONS = ("ca", "certificate", "key", "password", "server_hostname", "ssl_context", "heartbeat")
+SERVER_OPTIONS = ("certificate", "client_ca", "key", "password", "ssl_context", "heartbeat")
 
 
 def client_context(url: str, options: Mapping[str, Any]) -> ssl.SSLContext:
@@ -54,7 +54,7 @@ def _given(options: Mapping[str, Any]) -> ssl.SSLContext | None:
         return None
     if not isinstance(context, ssl.SSLContext):
         raise TypeError(f"ssl_context={context!r}: give an ssl.SSLContext")
-    if others := sorted(set(options) - {"ssl_context", "server_hostname"}):
+    if others := sorted(set(options) - {"ssl_context", "server_hostname", "heartbeat"}):
         raise TypeError(f"ssl_context= brings everything: leave out {', '.join(others)}")
     return _without_renegotiation(context)
 
@@ -88,6 +88,7 @@ def _context(purpose: ssl.Purpose, url: str, option: str, ca: Any) -> ssl.SSLCon
         raise ConnectFailed(
             url,
             f"{option}: {what} can't be used: {exc}; give a PEM file, a folder of them, or certificates as bytes",
+            is_permanent=True,
         ) from exc
 
 
@@ -101,4 +102,5 @@ def _load_certificate(context: ssl.SSLContext, url: str, options: Mapping[str, A
             url,
             f"certificate={str(certificate)!r} with key={str(key)!r} can't be used: {exc}; both must be PEM files, belong "
             "together, and a key that is encrypted needs password=",
+            is_permanent=True,
         ) from exc

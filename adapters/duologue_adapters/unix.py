@@ -5,69 +5,44 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
 
-from duologue import (
-    Adapter,
-    ConnectFailed,
-    Peer,
-    PeerSettings,
-    Server,
-    ServerSettings,
-    hookimpl,
-)
+from duologue import Adapter, ConnectFailed, PeerSettings, ServerSettings, hookimpl
 from duologue_adapters.credentials import credentials_of
-from duologue_adapters.engines import engine_here
-from duologue_adapters.engines.listener import SocketListener
-from duologue_adapters.opening import connecting
+from duologue_adapters.engines import SocketListener
+from duologue_adapters.link_adapter import LinkAdapter
 from duologue_adapters.ports import Engine, Link, Listener
-from duologue_adapters.server import running_peer, running_server
 from duologue_adapters.socket_file import PRIVATE, SocketFile, made_socket_file
-from duologue_adapters.urls import check_options
 
 RETRY = 0.01
 """Seconds until the next try, when the server's queue is full. There is nothing that could be waited for."""
 
 
-class UnixAdapter(Adapter):
+class UnixAdapter(LinkAdapter):
     """Unix sockets, for processes of one machine. `serve` takes `mode=`, the permissions of the socket's file."""
 
     schemes = ("unix",)
+    serve_options = ("mode",)
 
-    @asynccontextmanager
-    async def connect(self, url: str, settings: PeerSettings) -> AsyncGenerator[Peer, None]:
-        check_options("unix", settings.options)
-        path = _path_in(url)
-        async with engine_here() as engine:
-            with connecting(url, settings.limits.handshake_timeout, _reason):
-                link = await _link(engine, await _connected_socket(path), url)
-            async with running_peer(engine, link, settings) as peer:
-                yield peer
+    async def open_link(self, engine: Engine, url: str, settings: PeerSettings) -> Link:
+        return await _link(engine, await _connected_socket(_path_in(url)), url)
 
-    @asynccontextmanager
-    async def serve(self, url: str, settings: ServerSettings) -> AsyncGenerator[Server, None]:
-        check_options("unix", settings.options, ("mode",))
+    async def listen(self, engine: Engine, url: str, settings: ServerSettings) -> Listener:
         path, mode = _path_in(url), _checked_mode(settings.options.get("mode", PRIVATE))
-        async with engine_here() as engine:
+        seconds = settings.limits.handshake_timeout
+        try:
+            with anyio.fail_after(seconds):
+                return UnixListener(engine, await made_socket_file(path, mode))
+        except TimeoutError as exc:
+            raise ConnectFailed(url, f"somebody keeps its directory locked for {seconds:g} s") from exc
 
-            async def listen() -> Listener:
-                seconds = settings.limits.handshake_timeout
-                try:
-                    with anyio.fail_after(seconds):
-                        return UnixListener(engine, await made_socket_file(path, mode))
-                except TimeoutError as exc:
-                    raise ConnectFailed(
-                        url, f"somebody keeps its directory locked for {seconds:g} s"
-                    ) from exc
-                except OSError as exc:
-                    raise ConnectFailed(url, f"can't listen there: {_reason(exc)}") from exc
+    def reason(self, exc: Exception) -> str:
+        return _reason(exc) if isinstance(exc, OSError) else super().reason(exc)
 
-            async with running_server(engine, listen, settings) as server:
-                yield server
+    def is_permanent(self, exc: Exception) -> bool:
+        return _is_permanent(exc)
 
 
 class UnixListener(SocketListener):
@@ -77,7 +52,7 @@ class UnixListener(SocketListener):
         super().__init__(engine, file.socket, f"unix://{file.path}")
         self._file = file
 
-    async def _link(self, sock: socket.socket) -> Link:
+    async def link_over(self, sock: socket.socket) -> Link:
         return await _link(self._engine, sock, self.url)
 
     def close(self) -> None:
@@ -111,7 +86,9 @@ def _path_in(url: str) -> str:
     # they have no permissions: any user of the machine can connect.
     path = url.partition("://")[2]
     if not os.path.isabs(path) or "\0" in path:
-        raise ConnectFailed(url, "write unix:///path, with the whole path of the socket's file")
+        raise ConnectFailed(
+            url, "write unix:///path, with the whole path of the socket's file", is_permanent=True
+        )
     return path
 
 
@@ -123,10 +100,8 @@ def _checked_mode(mode: Any) -> int:
     return mode
 
 
-def _reason(exc: Exception) -> str:
-    if not isinstance(exc, OSError):
-        return str(exc)
-    if exc.errno is None and "too long" in str(exc):
+def _reason(exc: OSError) -> str:
+    if _is_too_long(exc):
         return f"{exc}: the system allows about 100 bytes, so choose a shorter one"
     match exc.errno:
         case errno.ENOENT:
@@ -137,6 +112,17 @@ def _reason(exc: Exception) -> str:
             return f"no permission for the file, or for a directory in its path ({exc})"
         case _:
             return str(exc)
+
+
+def _is_too_long(exc: Exception) -> bool:
+    return isinstance(exc, OSError) and exc.errno is None and "too long" in str(exc)
+
+
+def _is_permanent(exc: Exception) -> bool:
+    """This user may not connect, or nobody can. The file itself may appear, and be listened at."""
+    return _is_too_long(exc) or (
+        isinstance(exc, OSError) and exc.errno in (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG)
+    )
 
 
 @hookimpl

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
-from contextlib import AbstractAsyncContextManager
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import quote, urlsplit
 
-from duologue import ConnectFailed, Server
+from duologue import ConnectFailed
+from duologue_adapters.ports import HEARTBEAT
 
 _IN_PATHS = "/%:@!$&'()*+,;=-._~"
 """What may stand in a path as it is, besides letters and digits."""
@@ -19,13 +20,17 @@ def host_and_port(url: str) -> tuple[str, int]:
         parts = urlsplit(url)
         host, port = _ascii(parts.hostname), parts.port
     except ValueError as exc:
-        raise ConnectFailed(url, f"{exc}; write scheme://host:port") from exc
+        raise ConnectFailed(url, f"{exc}; write scheme://host:port", is_permanent=True) from exc
     if not host or port is None:
         raise ConnectFailed(
-            url, "host or port is missing: write scheme://host:port, with port 0 to let the system choose"
+            url,
+            "host or port is missing: write scheme://host:port, with port 0 to let the system choose",
+            is_permanent=True,
         )
     if parts.path not in ("", "/") or parts.query or parts.fragment or parts.username:
-        raise ConnectFailed(url, "only a host and a port mean anything here: write scheme://host:port")
+        raise ConnectFailed(
+            url, "only a host and a port mean anything here: write scheme://host:port", is_permanent=True
+        )
     return host, port
 
 
@@ -39,11 +44,13 @@ def host_port_and_path(url: str, usual_port: int) -> tuple[str, int, str]:
         parts = urlsplit(url)
         host, port = _ascii(parts.hostname), parts.port
     except ValueError as exc:
-        raise ConnectFailed(url, f"{exc}; {write}") from exc
+        raise ConnectFailed(url, f"{exc}; {write}", is_permanent=True) from exc
     if not host:
-        raise ConnectFailed(url, f"the host is missing: {write}")
+        raise ConnectFailed(url, f"the host is missing: {write}", is_permanent=True)
     if parts.fragment or parts.username is not None:
-        raise ConnectFailed(url, f"only host, port, path and query mean anything here: {write}")
+        raise ConnectFailed(
+            url, f"only host, port, path and query mean anything here: {write}", is_permanent=True
+        )
     path = quote(parts.path, safe=_IN_PATHS)
     query = f"?{quote(parts.query, safe=_IN_PATHS + '?')}" if parts.query else ""
     return host, usual_port if port is None else port, (path or "/" if query else path) + query
@@ -62,16 +69,20 @@ def check_options(scheme: str, options: Mapping[str, Any], known: Collection[str
         raise TypeError(f"the {scheme} adapter does not know the option {', '.join(unknown)}: {what}")
 
 
-class NotServed(AbstractAsyncContextManager[Server]):
-    """What `serve` gives where there is but one connection. Entering raises `ConnectFailed`."""
+def heartbeat_of(options: Mapping[str, Any]) -> float:
+    """The option `heartbeat`: seconds of silence after which the other end is asked whether it is there, and as many again until
+    it is given up. Raises `ValueError`.
+    """
+    seconds = options.get("heartbeat", HEARTBEAT)
+    if not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
+        raise ValueError(f"heartbeat={seconds!r}: give seconds, more than 0")
+    return seconds
 
-    def __init__(self, url: str) -> None:
-        self._url = url
 
-    async def __aenter__(self) -> NoReturn:
-        raise ConnectFailed(
-            self._url, "it is one connection, which can't be served: use connect, which takes services, too"
-        )
-
-    async def __aexit__(self, *_: object) -> None:
-        """Nothing was entered."""
+def not_served(url: str) -> ConnectFailed:
+    """What `serve` raises where there is but one connection."""
+    return ConnectFailed(
+        url,
+        "it is one connection, which can't be served: use connect, which takes services, too",
+        is_permanent=True,
+    )

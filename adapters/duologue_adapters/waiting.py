@@ -24,6 +24,11 @@ def deadline_of(timeout: Timeout, default: float | None, now: float) -> float | 
     return now + seconds
 
 
+def seconds_of(timeout: Timeout, default: float | None) -> float | None:
+    """What a user gave, or the default if that was nothing."""
+    return default if timeout is DEFAULT else cast("float | None", timeout)
+
+
 async def wait_among(waiters: list[Waiter], waiter: Waiter) -> None:
     """Wait together with others, and be none of them any more if the wait is cancelled."""
     waiters.append(waiter)

@@ -1,66 +1,68 @@
-"""WebSocket: `ws://host:port/path`, and `wss://`, which is WebSocket over TLS over TCP."""
+"""WebSocket: `ws://host:port/path`. `wss://` is in a module of its own."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, Collection, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from duologue import Adapter, ConnectFailed, Peer, PeerSettings, Server, ServerSettings, hookimpl
-from duologue_adapters import tls
-from duologue_adapters.engines import engine_here
+from duologue import Adapter, ConnectFailed, PeerSettings, ServerSettings, hookimpl
 from duologue_adapters.layers.websocket import WebSocketClient, WebSocketServer
-from duologue_adapters.opening import LayeredListener, connecting, open_layers
-from duologue_adapters.ports import Listener
-from duologue_adapters.server import running_peer, running_server
+from duologue_adapters.link_adapter import LinkAdapter
+from duologue_adapters.opening import LayeredListener, LayerFactory, open_layers
+from duologue_adapters.ports import HEARTBEAT, Engine, Link, Listener
 from duologue_adapters.static_files import StaticFiles
-from duologue_adapters.tls_contexts import CLIENT_OPTIONS, SERVER_OPTIONS
-from duologue_adapters.urls import check_options, host_port_and_path
-
-_PORTS = {"ws": 80, "wss": 443}
-_SERVER_OPTIONS = ("origins", "static")
+from duologue_adapters.urls import heartbeat_of, host_port_and_path
 
 _ORIGIN = re.compile(r"null|([a-z][a-z0-9+.-]*)://[^/?#@\s]+")
 _USUAL_PORTS = {"http": ":80", "https": ":443"}
 
 
-class WebSocketAdapter(Adapter):
+class WebSocketAdapter(LinkAdapter):
     """Binary WebSocket messages, as a stream of bytes. A server must be told by `origins` whose pages may connect.
 
-    Options of `serve`: `origins`, `static`. `wss` has those of `tls` in addition.
+    Options of `serve`: `origins`, `static`. Both ends take `heartbeat`.
     """
 
-    schemes = ("ws", "wss")
+    schemes: tuple[str, ...] = ("ws",)
+    connect_options: Collection[str] = ("heartbeat",)
+    serve_options: Collection[str] = ("origins", "static", "heartbeat")
+    usual_port = 80
+    """Where the URL names none."""
+    is_secure = False
 
-    @asynccontextmanager
-    async def connect(self, url: str, settings: PeerSettings) -> AsyncGenerator[Peer, None]:
-        scheme = _scheme(url)
-        check_options(scheme, settings.options, CLIENT_OPTIONS if scheme == "wss" else ())
-        host, port, path = host_port_and_path(url, _PORTS[scheme])
+    def client_layers(self, url: str, host: str, options: Mapping[str, Any]) -> list[LayerFactory]:
+        """What lies below WebSocket in one connection to a server."""
+        return []
+
+    def server_layers(self, url: str, options: Mapping[str, Any]) -> list[LayerFactory]:
+        """What lies below WebSocket in each connection of a server."""
+        return []
+
+    async def open_link(self, engine: Engine, url: str, settings: PeerSettings) -> Link:
+        host, port, path = host_port_and_path(url, self.usual_port)
+        heartbeat = heartbeat_of(settings.options)
+        layers = self.client_layers(url, host, settings.options)
 
         def layer() -> WebSocketClient:
-            return WebSocketClient(host, port, path or "/", secure=scheme == "wss", limits=settings.limits)
+            return WebSocketClient(
+                host, port, path or "/", secure=self.is_secure, limits=settings.limits, heartbeat=heartbeat
+            )
 
-        layers = [tls.client_layer(url, host, settings.options)] if scheme == "wss" else []
-        async with engine_here() as engine:
-            with connecting(url, settings.limits.handshake_timeout):
-                link = await open_layers(engine, await engine.connect_tcp(host, port), *layers, layer)
-            async with running_peer(engine, link, settings) as peer:
-                yield peer
+        link = await engine.connect_tcp(host, port, _below(heartbeat))
+        return await open_layers(engine, link, *layers, layer)
 
-    @asynccontextmanager
-    async def serve(self, url: str, settings: ServerSettings) -> AsyncGenerator[Server, None]:
-        scheme = _scheme(url)
-        known = (*_SERVER_OPTIONS, *(SERVER_OPTIONS if scheme == "wss" else ()))
-        check_options(scheme, settings.options, known)
+    async def listen(self, engine: Engine, url: str, settings: ServerSettings) -> Listener:
         origins = _origins(settings.options)
-        host, port, path = host_port_and_path(url, _PORTS[scheme])
+        host, port, path = host_port_and_path(url, self.usual_port)
         if "?" in path:
-            raise ConnectFailed(url, "a server has a path and no query: write scheme://host:port/path")
+            raise ConnectFailed(
+                url, "a server has a path and no query: write scheme://host:port/path", is_permanent=True
+            )
         path = "" if path == "/" else path
-        layers = [tls.server_layer(url, _of_tls(settings.options))] if scheme == "wss" else []
+        heartbeat = heartbeat_of(settings.options)
+        layers = self.server_layers(url, settings.options)
         files = _static_files(url, settings.options.get("static"))
 
         def layer() -> WebSocketServer:
@@ -69,29 +71,19 @@ class WebSocketAdapter(Adapter):
                 path=path,
                 find_page=None if files is None else files.find,
                 limits=settings.limits,
+                heartbeat=heartbeat,
             )
 
-        async with engine_here() as engine:
-
-            async def listen() -> Listener:
-                try:
-                    listener = await engine.listen_tcp(host, port)
-                except OSError as exc:
-                    raise ConnectFailed(url, f"can't listen there: {exc}") from exc
-                return LayeredListener(
-                    engine, listener, f"{scheme}{listener.url.removeprefix('tcp')}{path}", *layers, layer
-                )
-
-            async with running_server(engine, listen, settings) as server:
-                yield server
+        below = await engine.listen_tcp(host, port, _below(heartbeat))
+        where = f"{self.schemes[0]}{below.url.removeprefix('tcp')}{path}"
+        return LayeredListener(engine, below, where, *layers, layer)
 
 
-def _scheme(url: str) -> str:
-    return url.partition(":")[0].lower()
-
-
-def _of_tls(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if name not in _SERVER_OPTIONS}
+def _below(heartbeat: float) -> float:
+    """The heartbeat of the TCP connection. It can't tell an end that is gone from one that does not read, as our pings do: so never a
+    short one, and none that ends what the pings still wait for.
+    """
+    return max(heartbeat, HEARTBEAT)
 
 
 def _origins(options: Mapping[str, Any]) -> Collection[str] | None:

@@ -24,7 +24,7 @@ from duologue_adapters.context import RequestContext, current_request
 from duologue_adapters.ports import Engine, Job
 
 if TYPE_CHECKING:
-    from duologue_adapters.driver import DriverPeer
+    from duologue_adapters.driver import Driver
 
 FIRST_BATCH, LARGEST_BATCH = 16, 64
 """After so many requests their answers leave."""
@@ -42,7 +42,7 @@ _ALONE = 0
 class Workers(ABC):
     """Runs requests that are ready."""
 
-    def __init__(self, peer: DriverPeer, engine: Engine, connection: Connection, raised: Raised) -> None:
+    def __init__(self, peer: Driver, engine: Engine, connection: Connection, raised: Raised) -> None:
         self._peer = peer
         self._engine = engine
         self._connection = connection
@@ -139,7 +139,7 @@ class DeferredWorkers(Workers):
     their own from then on.
     """
 
-    def __init__(self, peer: DriverPeer, engine: Engine, connection: Connection, raised: Raised) -> None:
+    def __init__(self, peer: Driver, engine: Engine, connection: Connection, raised: Raised) -> None:
         super().__init__(peer, engine, connection, raised)
         self.add = self._add
         self._job: Job | None = None

@@ -2,6 +2,7 @@
 
 from duologue._version import __version__
 from duologue.adapter import Adapter, PeerSettings, ServerSettings
+from duologue.cases import ByteList, Case
 from duologue.context import Context
 from duologue.errors import (
     AnswerUnreadable,
@@ -25,6 +26,7 @@ from duologue.errors import (
     ProtocolError,
     RegistrationError,
     RemoteError,
+    RequestError,
     SendTimeout,
     ServiceIdError,
     UnknownScheme,
@@ -33,7 +35,7 @@ from duologue.errors import (
 from duologue.facade import connect, serve
 from duologue.messages import Message
 from duologue.namespace import Namespace
-from duologue.peer import DEFAULT, Peer, PeerEvent, PeerInfo, Server
+from duologue.peer import DEFAULT, Peer, PeerEvent, PeerInfo, Server, Timeout
 from duologue.plugins import (
     find_wireformat,
     hookimpl,
@@ -61,10 +63,10 @@ from duologue.relay import (
     RelayRequest,
     RoundRobin,
 )
-from duologue.remote import Remote
+from duologue.remote import Caller, Remote
 from duologue.served import ServiceMaps
 from duologue.service_ids import service_id
-from duologue.services import ServiceMap, Services
+from duologue.services import MessageClass, ServiceMap, Services
 from duologue.wireformat import Codec, WireFormat
 
 __all__ = [
@@ -72,9 +74,12 @@ __all__ = [
     "Adapter",
     "AnswerUnreadable",
     "Balancer",
+    "ByteList",
     "CallBudget",
     "CallError",
     "CallTimeout",
+    "Caller",
+    "Case",
     "CloseReason",
     "Codec",
     "ConnectFailed",
@@ -97,6 +102,7 @@ __all__ = [
     "LeastOutstanding",
     "Limits",
     "Message",
+    "MessageClass",
     "Namespace",
     "NotSupportedByRemote",
     "Overloaded",
@@ -115,6 +121,7 @@ __all__ = [
     "RelayTargetLost",
     "Remote",
     "RemoteError",
+    "RequestError",
     "RequestFailed",
     "RoundRobin",
     "SendTimeout",
@@ -125,6 +132,7 @@ __all__ = [
     "ServiceMaps",
     "Services",
     "Subscription",
+    "Timeout",
     "UnknownScheme",
     "UnknownWireFormat",
     "WireFormat",

@@ -117,13 +117,18 @@ def _same_part(one: Any, other: Any) -> bool:
 
 
 def _plain(annotation: Any) -> Any:
-    while get_origin(annotation) is Annotated:
-        annotation = get_args(annotation)[0]
-    return types.NoneType if annotation is None else annotation
+    while True:
+        if get_origin(annotation) is Annotated:
+            annotation = get_args(annotation)[0]
+        elif hasattr(annotation, "__value__"):
+            annotation = annotation.__value__  # `type Shape = Circle | Square`, from Python 3.12 on
+        else:
+            return types.NoneType if annotation is None else annotation
 
 
 def parts_of(annotation: Any) -> tuple[Any, ...]:
     """The parts of a union; what is not one is its own only part."""
+    annotation = getattr(annotation, "__value__", annotation)
     return get_args(annotation) if _is_union(annotation) else (annotation,)
 
 

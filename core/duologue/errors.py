@@ -19,6 +19,7 @@ from duologue.protocol.errors import (
     Overloaded,
     ProtocolError,
     RemoteError,
+    RequestError,
     SendTimeout,
 )
 
@@ -44,6 +45,7 @@ __all__ = [
     "ProtocolError",
     "RegistrationError",
     "RemoteError",
+    "RequestError",
     "SendTimeout",
     "ServiceIdError",
     "UnknownScheme",
@@ -91,11 +93,16 @@ class UnknownWireFormat(PluginError):
 
 
 class ConnectFailed(DuologueError):
-    """No connection could be made; the cause has the details. Nothing was sent."""
+    """No connection could be made; the cause has the details. Nothing was sent.
 
-    def __init__(self, url: str, text: str) -> None:
+    `is_permanent`: trying again is useless as long as nothing is changed at either end. A name, a key, a certificate
+    or a protocol was refused, or the URL means nothing. False where it may help, and where nobody can know.
+    """
+
+    def __init__(self, url: str, text: str, *, is_permanent: bool = False) -> None:
         super().__init__(f"no connection at {url}: {text}")
         self.url = url
+        self.is_permanent = is_permanent
 
 
 class HandshakeTimeout(ConnectFailed):

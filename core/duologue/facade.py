@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, cast
+from typing import Any
 
 from duologue.adapter import Adapter, PeerSettings, ServerSettings, ServicesFactory
 from duologue.peer import Peer, Server
@@ -117,10 +117,11 @@ def _wireformat(wireformat: str | WireFormat) -> WireFormat:
 def _services(
     services: ServiceMap | Sequence[ServiceMap] | ServicesFactory | None,
 ) -> ServiceMap | ServicesFactory | None:
-    if isinstance(services, list | tuple):
-        return ServiceMaps(*cast("Sequence[ServiceMap]", services))
     if services is None or isinstance(services, ServiceMap) or callable(services):
         return services
+    given: Any = services  # by callers without a type checker, anything
+    if isinstance(given, list | tuple):
+        return ServiceMaps(*services)
     raise TypeError(
         f"services={services!r}: give Services(...) with its handlers, or a function that makes them for a new peer"
     )

@@ -54,7 +54,14 @@ class PeerInfo:
         `duologue_adapters.layers`, with the protocol's version, the cipher, and the other end's certificate."""
 
     def __repr__(self) -> str:
-        return f"PeerInfo(name={self.name!r}, address={self.address!r})"
+        extra = f", extra={', '.join(self.extra)}" if self.extra else ""
+        return f"PeerInfo(name={self.name!r}, address={self.address!r}{extra})"
+
+    def __str__(self) -> str:
+        """For people: the name with the address behind it, or what there is of the two."""
+        if self.name and self.address:
+            return f"{self.name} ({self.address})"
+        return self.name or self.address
 
 
 class Peer(ABC):
@@ -78,6 +85,9 @@ class Peer(ABC):
     @abstractmethod
     def outstanding(self) -> int:
         """Calls of this end's that are not answered, those that wait for room too: how much the other end has to do."""
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.info}>"
 
     @abstractmethod
     def add_services(self, services: ServiceMap) -> None:
@@ -131,6 +141,18 @@ class Peer(ABC):
         """What happens on this connection, from now on, ending with `PeerClosed`. Any number may listen; nobody waits for them."""
 
     @abstractmethod
+    async def drain(self, reason: str = "", *, timeout: Timeout = DEFAULT) -> bool:
+        """End the connection when all that is under way has ended, and wait until it has.
+
+        Handlers that run, calls that wait for their turn and own calls go on to their ends, at most `timeout` seconds, by
+        default `Limits.drain_timeout`; then it is as `close()`. Meanwhile the remote's one-way messages are still handled,
+        its new calls are refused, and new calls and sends of this end raise `ConnectionClosed`, but for those that are
+        made in the handlers of this peer.
+
+        Gives whether all had ended in time. In a handler of this peer it does not wait, and gives False. Raises `ValueError`.
+        """
+
+    @abstractmethod
     async def close(self, reason: str = "", *, grace: float = 0.0) -> None:
         """End the connection, and wait until it has ended.
 
@@ -155,6 +177,13 @@ class Server(ABC):
     @abstractmethod
     def peers(self) -> Iterable[Peer]:
         """The peers that are connected now."""
+
+    @abstractmethod
+    async def drain(self, *, timeout: Timeout = DEFAULT) -> bool:
+        """Stop listening, drain all peers at the same time, and wait until that is done: `Peer.drain` says what it means.
+
+        Gives whether all of them had ended in time. In a handler of one of the peers it does not wait, and gives False.
+        """
 
     @abstractmethod
     async def close(self, *, grace: float = 0.0) -> None:

@@ -271,7 +271,7 @@ class PeerSubscription(Subscription):
         except FrameTooLarge:
             self._refused += 1
         except ConnectionClosed:
-            self.end()  # it is closing, and will not be told anything more
+            self._leave()  # it is closing, or draining: what waits for it may still leave, and no more will
 
     def closed(self, _: Peer) -> None:
         """The peer has ended."""
@@ -279,8 +279,11 @@ class PeerSubscription(Subscription):
 
     def end(self) -> None:
         """It wants no more."""
-        self.forget()
         self.peer.end_feed(self._feed)
+        self._leave()
+
+    def _leave(self) -> None:
+        self.forget()
         self._pubsub._ended(self.peer)  # pyright: ignore[reportPrivateUsage]
 
     def __repr__(self) -> str:

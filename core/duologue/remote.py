@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from duologue.errors import AnswerUnreadable, CallError, DecodeError, RegistrationError
+from duologue.errors import AnswerUnreadable, DecodeError, RegistrationError, RequestError
 from duologue.messages import Message
-from duologue.peer import DEFAULT, Peer, Timeout
+from duologue.peer import DEFAULT, PeerInfo, Timeout
+from duologue.wireformat import WireFormat
 
 if TYPE_CHECKING:
     from duologue.namespace import Namespace
 
 T = TypeVar("T")
+
+
+class Caller(Protocol):
+    """What a `Remote` calls through: a `Peer`, or something that finds one for each call."""
+
+    wireformat: WireFormat
+
+    @property
+    @abstractmethod
+    def info(self) -> PeerInfo:
+        """As `Peer.info`."""
+
+    @abstractmethod
+    async def call_raw(self, sid: int, payload: bytes, *, timeout: Timeout = DEFAULT) -> bytes:
+        """As `Peer.call_raw`."""
+
+    @abstractmethod
+    async def send_raw(self, sid: int, payload: bytes, *, timeout: Timeout = DEFAULT) -> None:
+        """As `Peer.send_raw`."""
 
 
 class Remote:
@@ -22,7 +43,7 @@ class Remote:
 
     __slots__ = ("_call_raw", "_calls", "_namespace", "_peer", "_send_raw")
 
-    def __init__(self, peer: Peer, namespace: Namespace) -> None:
+    def __init__(self, peer: Caller, namespace: Namespace) -> None:
         self._peer = peer
         self._namespace = namespace
         self._calls = namespace.calls(peer.wireformat)
@@ -30,8 +51,8 @@ class Remote:
         self._send_raw = peer.send_raw
 
     @property
-    def peer(self) -> Peer:
-        """The connection that it calls through."""
+    def peer(self) -> Caller:
+        """What it calls through: the `Peer` whose `remote` made it."""
         return self._peer
 
     @property
@@ -52,14 +73,14 @@ class Remote:
             raise self._refusal(message) from None
         try:
             answer = await self._call_raw(sid, encode(message), timeout=timeout)
-        except CallError as exc:
-            exc.service = self._namespace.name_of(sid)
+        except RequestError as exc:
+            self._name(exc, sid)
             raise
         try:
             result: T = decode(answer)
         except DecodeError as exc:
             error = AnswerUnreadable(f"the answer does not decode to the declared type: {exc}")
-            error.service = self._namespace.name_of(sid)
+            self._name(error, sid)
             raise error from exc
         return result
 
@@ -73,10 +94,19 @@ class Remote:
             sid, encode, _ = self._calls[type(message)]
         except KeyError:
             raise self._refusal(message) from None
-        await self._send_raw(sid, encode(message), timeout=timeout)
+        try:
+            await self._send_raw(sid, encode(message), timeout=timeout)
+        except RequestError as exc:
+            self._name(exc, sid)
+            raise
 
     def __repr__(self) -> str:
-        return f"<Remote {self._namespace.name!r} of {self._peer.info!r}>"
+        return f"<Remote {self._namespace.name!r} of {self._peer!r}>"
+
+    def _name(self, error: RequestError, sid: int) -> None:
+        """Say in an error what it is about. Some know their peer already."""
+        error.service, error.sid = self._namespace.name_of(sid), sid
+        error.peer = error.peer or str(self._peer.info)
 
     def _refusal(self, message: object) -> RegistrationError:
         return self._namespace.refusal(message)

@@ -152,6 +152,14 @@ class Services(ServiceMap):
         return self._services[sid].name if sid in self._services else hex_id(sid)
 
     def __repr__(self) -> str:
+        handlers = (
+            f"{service.name} {self._handlers.get(sid) or 'no handler'}"
+            for sid, service in self._services.items()
+        )
+        return f"<Services: {', '.join(handlers) or 'none'}>"
+
+    def __str__(self) -> str:
+        """A table, to be printed: one line for each service."""
         lines = [f"<Services of {', '.join(each.name for each in self._namespaces) or 'no namespace'}>"]
         width = max((len(each.name) for each in self._services.values()), default=0)
         for sid, service in self._services.items():

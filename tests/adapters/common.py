@@ -29,7 +29,7 @@ from duologue import (
     connect,
     serve,
 )
-from duologue_adapters.driver import DriverPeer
+from duologue_adapters.peer import DriverPeer
 
 ROOT = Path(__file__).resolve().parents[2]
 RESPONSE_SID = 2**64 - 1

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 
-from duologue import Adapter, ConnectFailed, Peer, PeerSettings, Server, ServerSettings
-from duologue_adapters.engines import engine_here
+from duologue import ConnectFailed, Peer, PeerSettings, Server, ServerSettings
+from duologue_adapters import Engine, Link, LinkAdapter, Listener, Receiver
 from duologue_adapters.memory import MemoryListener
-from duologue_adapters.ports import Engine, Link, Listener, Receiver
-from duologue_adapters.server import running_peer, running_server
-from duologue_adapters.urls import check_options
 
 
 class Through(Link, Receiver):
@@ -207,7 +205,7 @@ class FaultyListener(Listener):
 _served: dict[str, MemoryListener] = {}
 
 
-class Faulty(Adapter):
+class Faulty(LinkAdapter):
     """`faulty://name`: pipes within the process, with a fault in their links, or in the adapter as subclasses have it."""
 
     schemes = ("faulty",)
@@ -215,23 +213,13 @@ class Faulty(Adapter):
     def __init__(self, kind: Callable[[Link], Link] = Through) -> None:
         self.kind = kind
 
-    def check(self, settings: PeerSettings) -> None:
-        check_options("faulty", settings.options)
-
     def listener(self, url: str) -> MemoryListener:
         if url not in _served:
             raise ConnectFailed(url, "nobody there")
         return _served[url]
 
-    async def open(self, url: str, engine: Engine) -> Link:
+    async def open_link(self, engine: Engine, url: str, settings: PeerSettings) -> Link:
         return self.kind(self.listener(url).open_link(engine))
-
-    @asynccontextmanager
-    async def connect(self, url: str, settings: PeerSettings) -> AsyncGenerator[Peer, None]:
-        self.check(settings)
-        async with engine_here() as engine:
-            async with running_peer(engine, await self.open(url, engine), settings) as peer:
-                yield peer
 
     def claim(self, url: str, engine: Engine) -> MemoryListener:
         if url in _served:
@@ -239,23 +227,18 @@ class Faulty(Adapter):
         _served[url] = MemoryListener(engine, url.removeprefix("faulty://"))
         return _served[url]
 
-    @asynccontextmanager
-    async def serve(self, url: str, settings: ServerSettings) -> AsyncGenerator[Server, None]:
-        self.check(settings)
-        async with engine_here() as engine:
-
-            async def listen() -> Listener:
-                return FaultyListener(self.claim(url, engine), self.kind)
-
-            async with running_server(engine, listen, settings) as server:
-                yield server
+    async def listen(self, engine: Engine, url: str, settings: ServerSettings) -> Listener:
+        return FaultyListener(self.claim(url, engine), self.kind)
 
 
 class IgnoresOptions(Faulty):
     """It takes whatever keywords it is given."""
 
-    def check(self, settings: PeerSettings) -> None:
-        pass
+    def connect(self, url: str, settings: PeerSettings) -> AbstractAsyncContextManager[Peer]:
+        return super().connect(url, replace(settings, options={}))
+
+    def serve(self, url: str, settings: ServerSettings) -> AbstractAsyncContextManager[Server]:
+        return super().serve(url, replace(settings, options={}))
 
 
 class LeaksErrors(Faulty):
@@ -276,9 +259,9 @@ class SharesAddresses(Faulty):
 class OpensOneTooMany(Faulty):
     """It forgets a link that it has opened."""
 
-    async def open(self, url: str, engine: Engine) -> Link:
+    async def open_link(self, engine: Engine, url: str, settings: PeerSettings) -> Link:
         self.listener(url).open_link(engine)
-        return await super().open(url, engine)
+        return await super().open_link(engine, url, settings)
 
 
 class WrapsExceptions(Faulty):

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
+import sys
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from subprocess import PIPE, Popen
 
 import anyio
 import anyio.abc
 import anyio.lowlevel
+from tests.adapters.handed_over import CHILD, path_in
 
 from duologue_adapters import memory
 from duologue_adapters.engines import engine_here
@@ -34,6 +38,54 @@ async def raw_memory(url: str) -> AsyncIterator[anyio.abc.ByteStream]:
         listener = memory._listeners[url.removeprefix("mem://")]
         async with RawLink(listener.open_link(engine)) as stream:
             yield stream
+
+
+@asynccontextmanager
+async def raw_child(url: str) -> AsyncIterator[anyio.abc.ByteStream]:
+    """The pipes to a child that hands its ends over."""
+    argv = [sys.executable, "-I", "-S", "-c", CHILD, path_in(url)]
+    with Popen(argv, stdin=PIPE, stdout=PIPE, bufsize=0) as child:  # noqa: ASYNC220 - it takes a moment
+        assert child.stdin is not None
+        assert child.stdout is not None
+        try:
+            async with RawPipes(os.dup(child.stdout.fileno()), os.dup(child.stdin.fileno())) as stream:
+                child.stdin.close()
+                child.stdout.close()
+                yield stream
+        finally:
+            child.kill()  # it has handed over what it had, and would wait for the other end, which is in this process
+
+
+class RawPipes(anyio.abc.ByteStream):
+    """Two pipes, and nothing that knows what goes through them."""
+
+    def __init__(self, reader: int, writer: int) -> None:
+        self._reader, self._writer = reader, writer
+        os.set_blocking(reader, False)
+        os.set_blocking(writer, False)
+
+    async def receive(self, max_bytes: int = 65536) -> bytes:
+        await anyio.wait_readable(self._reader)
+        if data := os.read(self._reader, max_bytes):
+            return data
+        raise anyio.EndOfStream
+
+    async def send(self, item: bytes) -> None:
+        while item:
+            await anyio.wait_writable(self._writer)
+            try:
+                item = item[os.write(self._writer, item) :]
+            except BrokenPipeError as exc:
+                raise anyio.BrokenResourceError from exc
+
+    async def send_eof(self) -> None:
+        os.close(self._writer)
+        self._writer = -1
+
+    async def aclose(self) -> None:
+        os.close(self._reader)
+        if self._writer >= 0:
+            await self.send_eof()
 
 
 class RawLink(anyio.abc.ByteStream, Receiver):

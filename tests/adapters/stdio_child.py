@@ -9,6 +9,7 @@ import sys
 from typing import Any, cast
 
 import anyio
+import anyio.lowlevel
 from tests.adapters.common import Add, Hold, Tools, tools
 
 from duologue import Context, Limits, Message, Namespace, Services, connect
@@ -45,6 +46,13 @@ class Child(Tools):
             case "close":
                 await ctx.peer.close("enough", grace=30)  # in a handler this returns as soon as it has begun
                 self.release.set()
+            case "exit in a while":
+                for _ in range(10):
+                    await anyio.lowlevel.checkpoint()
+                os._exit(msg.number)
+            case "say and leave":
+                await ctx.peer.remote(tools).send(Hold(name="from a child that has left"))
+                await ctx.peer.close()
             case "exit":
                 os._exit(msg.number)
             case "stay":

@@ -357,7 +357,7 @@ def test_a_loop_that_is_just_left() -> None:
                 try:
                     await peer.remote(tools).call(Hold())
                 finally:
-                    peer.on_closed.append(  # type: ignore[attr-defined]
+                    peer.when_closed(  # type: ignore[attr-defined]
                         lambda peer: reasons.append(peer._closed.reason)
                     )
 

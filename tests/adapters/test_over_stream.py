@@ -27,7 +27,7 @@ from tests.adapters.common import (
 )
 
 from duologue import CloseReason, ConnectionLost, Limits, Peer, Services, connect
-from duologue_adapters import peer_over
+from duologue_adapters import Receiver, engine_here, peer_over
 
 Streams = tuple[Any, Any]
 
@@ -241,8 +241,39 @@ async def test_services_that_can_not_be_made() -> None:
     await below[1].aclose()
 
 
-async def test_a_stream_on_one_engine_and_a_socket_on_the_other() -> None:
-    """On asyncio the engines mix: `connect` by callbacks, and a peer over a stream at the other end."""
+@pytest.mark.parametrize("is_started", [False, True])
+async def test_a_link_that_is_cut_before_it_was_used(is_started: bool) -> None:
+    """A link of a stream that nobody has started, or that is cut as soon as it was started, closes its stream, too."""
+    below = object_streams(math.inf)
+    one = Pieces(below[0])
+    async with engine_here() as engine:
+        link = engine.stream_link(one, "somewhere")
+        assert link.address == "somewhere"
+        if is_started:
+            link.start(Lost())
+        link.abort()
+    assert one.is_closed
+    await below[1].aclose()
+
+
+class Lost(Receiver):
+    """Is told of nothing but the end."""
+
+    def data_received(self, data: bytes | memoryview) -> None:
+        raise AssertionError
+
+    def eof_received(self, cut_short: str = "") -> None:
+        raise AssertionError
+
+    def connection_lost(self, detail: str) -> None:
+        assert detail == ""
+
+    def all_written(self) -> None:
+        raise AssertionError
+
+
+async def test_a_stream_at_one_end_and_a_socket_at_the_other() -> None:
+    """`connect` over a socket, and a peer over a stream at the other end."""
     there = Tools()
     async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
         port = listener.extra(anyio.abc.SocketAttribute.local_port)

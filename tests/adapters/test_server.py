@@ -7,6 +7,7 @@ import errno
 import logging
 import resource
 import socket
+import weakref
 from collections.abc import Awaitable, Callable, Iterator
 
 import anyio
@@ -16,7 +17,9 @@ from tests.adapters.common import (
     Hold,
     Say,
     Tools,
+    collect,
     connected,
+    first_peer,
     raw_client,
     tools,
     turn,
@@ -318,6 +321,17 @@ async def test_clients_that_only_knock() -> None:
         async with connect(server.url, wireformat="json") as peer:
             assert await peer.remote(tools).call(Add(a=1, b=1)) == 2
         await until(lambda: not tuple(server.peers))
+
+
+async def test_the_last_peer_is_forgotten(url: str) -> None:
+    """A server that waits for the next connection keeps nothing of the one before."""
+    async with serve(url, wireformat="json") as server:
+        async with connect(server.url, wireformat="json"):
+            last = weakref.ref(await first_peer(server))
+        await until(lambda: not tuple(server.peers))
+        await turn(5)
+        collect()
+        assert last() is None
 
 
 @pytest.mark.fault(46)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 from typing import Any
 
 import anyio
 import pytest
-from tests.adapters.common import Add, Tools, first_peer, raw_client, tools
+from tests.adapters.certificates import Certificates
+from tests.adapters.common import Add, Tools, first_peer, raw_client, raw_server, tools
 
 from duologue import (
     ConnectFailed,
@@ -17,6 +19,8 @@ from duologue import (
     connect,
     serve,
 )
+from duologue_adapters.engines import callbacks, streams
+from duologue_adapters.engines.tcp import is_to_itself
 
 
 @pytest.mark.parametrize(
@@ -47,6 +51,32 @@ async def test_urls_that_are_none(url: str) -> None:
     with pytest.raises(ConnectFailed, match="scheme://host:port"):
         async with serve(url, wireformat="json"):
             raise AssertionError
+
+
+def test_a_connection_to_itself() -> None:
+    """The system makes one where a socket has the port that it connects to. That is found by its two addresses."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket() as one:
+        one.connect(listener.getsockname())
+        assert not is_to_itself(one)
+    with socket.socket() as sock:
+        assert not is_to_itself(sock), "it is not connected"
+        sock.bind(("127.0.0.1", 0))
+        sock.connect(sock.getsockname())
+        assert is_to_itself(sock)
+
+
+async def test_a_connection_to_itself_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is refused as if nobody listened there, which is so; and nobody holds the port."""
+    for engine in (callbacks, streams):
+        monkeypatch.setattr(engine, "is_to_itself", lambda sock: True)
+    async with raw_server() as (url, accept):
+        with pytest.raises(ConnectFailed, match="the connection was one to itself") as caught:
+            async with connect(url, wireformat="json"):
+                raise AssertionError
+        assert not caught.value.is_permanent
+        remote = await accept()
+        with suppress(ConnectionResetError):
+            assert await remote.read_to_end() == b""
 
 
 @pytest.mark.parametrize("url", ["TCP://127.0.0.1:{}", "tcp://127.0.0.1:{}/", "tcp://localhost:{}"])
@@ -141,20 +171,65 @@ async def test_silent_connections_hold_up_nobody() -> None:
                 assert len(tuple(server.peers)) == 4
 
 
-async def test_how_sockets_are_set() -> None:
-    """No delay for small frames, and a silent partition is noticed, at both ends."""
-    async with serve("tcp://127.0.0.1:0", wireformat="json") as server:
-        async with connect(server.url, wireformat="json") as client:
+@pytest.mark.fault(50)
+@pytest.mark.parametrize(
+    ("options", "idle", "between", "probes"),
+    [
+        ({}, 20, 5, 4),
+        ({"heartbeat": 20.0}, 20, 5, 4),
+        ({"heartbeat": 0.1}, 1, 1, 1),  # the system counts in seconds
+        ({"heartbeat": 7}, 7, 1, 7),
+        ({"heartbeat": 100.5}, 101, 25, 5),
+        ({"heartbeat": 1e9}, 32767, 8191, 5),
+    ],
+)
+async def test_how_sockets_are_set(options: dict[str, float], idle: int, between: int, probes: int) -> None:
+    """No delay for small frames, and a silent partition is noticed after twice the heartbeat, at both ends: idle or not."""
+    async with serve("tcp://127.0.0.1:0", wireformat="json", **options) as server:
+        async with connect(server.url, wireformat="json", **options) as client:
             for peer in (client, await first_peer(server)):
                 sock = socket_of(peer)
                 assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
                 assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
-                if hasattr(socket, "TCP_USER_TIMEOUT"):
-                    assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 40_000
+                for name, value in (
+                    ("TCP_KEEPIDLE", idle),
+                    ("TCP_KEEPINTVL", between),
+                    ("TCP_KEEPCNT", probes),
+                    ("TCP_USER_TIMEOUT", 2000 * idle),
+                ):
+                    if hasattr(socket, name):
+                        assert sock.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)) == value, name
+
+
+@pytest.mark.parametrize("scheme", ["tcp", "tls", "ws", "wss"])
+@pytest.mark.parametrize("heartbeat", [0, -1, float("inf"), float("nan"), "20", None])
+async def test_a_heartbeat_that_is_none(scheme: str, heartbeat: Any, certificates: Certificates) -> None:
+    """`ValueError`, at both ends, before anything is done."""
+    url = f"{scheme}://127.0.0.1:0"
+    options = {"origins": []} if scheme.startswith("ws") else {}
+    options |= certificates.server if scheme in ("tls", "wss") else {}
+    with pytest.raises(ValueError, match="heartbeat"):
+        async with serve(url, wireformat="json", heartbeat=heartbeat, **options):
+            raise AssertionError
+    with pytest.raises(ValueError, match="heartbeat"):
+        async with connect(url, wireformat="json", heartbeat=heartbeat):
+            raise AssertionError
+
+
+async def test_the_connection_below_a_websocket() -> None:
+    """Its pings ask; TCP can't tell silence from an end that does not read, so it never has less time than usual, or than they."""
+    for heartbeat, seconds in ((0.5, 20), (300.0, 300)):
+        async with serve("ws://127.0.0.1:0", wireformat="json", origins=[], heartbeat=heartbeat) as server:
+            async with connect(server.url, wireformat="json", heartbeat=heartbeat) as client:
+                for peer in (client, await first_peer(server)):
+                    sock = socket_of(peer)
+                    assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == seconds
 
 
 def socket_of(peer: object) -> socket.socket:
     link: Any = peer._link  # type: ignore[attr-defined]
+    while hasattr(link, "_below"):
+        link = link._below
     found: socket.socket
     if hasattr(link, "_transport"):
         found = link._transport.get_extra_info("socket")

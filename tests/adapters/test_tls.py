@@ -207,7 +207,7 @@ async def test_clients_that_may_not_come_in(
     async with tls_server(certificates, Tools().services, Limits(), arrived.append, **options) as server:
         async with connect(server.url, wireformat="msgpack", ca=certificates.ca_file, **shown) as peer:
             event = await closed_event(peer)
-        assert event.reason is CloseReason.TRANSPORT_FAILED
+        assert event.reason is CloseReason.REFUSED
         text = "demands a certificate" if which == "none" else "does not accept this end's certificate"
         assert text in event.detail
     assert arrived == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 from collections.abc import Callable
 
@@ -74,6 +75,101 @@ def test_messages_may_be_cut_anywhere() -> None:
     end.take(message(Opcode.CONT, b"b") + message(Opcode.BINARY) + message(Opcode.BINARY, b"c"))
     assert end.received == b"abc"
     assert list(frames_of(end.taken())) == [(Opcode.PONG, True, b"?")]
+
+
+FROM_SERVER = functools.partial(message, masked=False)
+
+
+def test_every_cut_of_what_a_server_sends() -> None:
+    """A client reads the same, however it is cut: messages of all sizes, empty ones, fragments, and pings between them."""
+    looks_like_messages = b"\x82\x01" * 63
+    parts = [
+        FROM_SERVER(Opcode.BINARY, b"a"),
+        FROM_SERVER(Opcode.BINARY, b"b" * 125),
+        FROM_SERVER(Opcode.BINARY, looks_like_messages),
+        FROM_SERVER(Opcode.PING, b"?"),
+        FROM_SERVER(Opcode.BINARY),
+        FROM_SERVER(Opcode.BINARY, b"d", fin=False),
+        FROM_SERVER(Opcode.PING, b"!"),
+        FROM_SERVER(Opcode.CONT, b"e"),
+        FROM_SERVER(Opcode.BINARY, looks_like_messages * 2),
+        # Shorter than it need be written, which the standard forbids, and nobody minds.
+        b"\x82\x7e\x00\x02gg",
+        b"\x82\x7e\x00\x00",
+        FROM_SERVER(Opcode.BINARY, b"h"),
+    ]
+    data = b"".join(parts)
+    expected = b"a" + b"b" * 125 + looks_like_messages + b"de" + looks_like_messages * 2 + b"ggh"
+    for cut in range(len(data) + 1):
+        end, _ = opened()
+        end.take(data[:cut])
+        end.take(data[cut:])
+        assert (end.received, end.error) == (expected, ""), cut
+        assert len(end.taken()) == 2 * (2 + 4 + 1), "two pongs, with masks"
+    end, _ = opened()
+    end.take(memoryview(data))
+    assert end.received == expected
+
+
+def test_the_largest_messages_of_a_server() -> None:
+    """Those around 64 KiB, whose headers differ, whole and in pieces of a receive buffer."""
+    for size in (65_534, 65_535, 65_536, 65_537):
+        for step in (0, 16 * KIB, 64 * KIB):
+            end, _ = opened()
+            for _ in range(2):
+                end.take(FROM_SERVER(Opcode.BINARY, b"\x82" * size) + FROM_SERVER(Opcode.BINARY, b"y"), step)
+            assert (end.received, end.error) == ((b"\x82" * size + b"y") * 2, "")
+
+
+def test_messages_right_behind_the_answer_to_the_handshake() -> None:
+    """A server may send at once. However that is cut, a client reads the same."""
+    looks_like_messages = b"\x82\x01" * 20
+    sent = FROM_SERVER(Opcode.BINARY, looks_like_messages) + FROM_SERVER(Opcode.BINARY, b"a")
+    for cut in range(-5, len(sent) + 1):
+        end, other = client(), server()
+        end._pump()
+        other.take(end.taken())
+        answer = other.taken()
+        data = answer + sent
+        end.take(data[: len(answer) + cut])
+        end.take(data[len(answer) + cut :])
+        assert (end.received, end.error) == (looks_like_messages + b"a", ""), cut
+
+
+def test_a_message_of_a_server_within_a_message() -> None:
+    """It is wrong, though it is all there, and comes by itself."""
+    end, _ = opened()
+    end.take(FROM_SERVER(Opcode.BINARY, b"a", fin=False))
+    end.take(FROM_SERVER(Opcode.BINARY, b"behind"))
+    assert end.received == b"a"
+    assert "continuation" in end.error
+
+
+@pytest.mark.fault(67, 68)
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (message(Opcode.BINARY, b"wrong"), "masking"),
+        (message(Opcode.BINARY, b"x" * 200), "masking"),
+        (FROM_SERVER(Opcode.BINARY, b"wrong", rsv1=True), "reserved bits"),
+        (FROM_SERVER(Opcode.TEXT, b"wrong"), "text message"),
+        (FROM_SERVER(Opcode.CONT, b"wrong"), "continuation"),
+        (FROM_SERVER(Opcode.BINARY, b"", fin=False) + FROM_SERVER(Opcode.BINARY, b"wrong"), "continuation"),
+        (FROM_SERVER(Opcode.BINARY, bytes(MIB + 1)), "exceeds"),
+        (FROM_SERVER(Opcode.BINARY) * 2000, "flood"),
+        (FROM_SERVER(Opcode.CLOSE, b"\x03\xea"), "1002"),
+        (FROM_SERVER(Opcode.CLOSE, b"\x03\xe8"), ""),
+    ],
+)
+def test_what_a_server_must_not_send(data: bytes, text: str) -> None:
+    """A client takes what came before it, says what is wrong, and nothing behind it counts. Nor behind a goodbye."""
+    before, behind = FROM_SERVER(Opcode.BINARY, b"before"), FROM_SERVER(Opcode.BINARY, b"behind")
+    for takes in ([before + data + behind], [before + data, behind], [before, data, behind]):
+        end, _ = opened()
+        for each in takes:
+            end.take(each)
+        assert text in end.error
+        assert end.received == b"before"
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 65_535, 65_536, 65_537, 131_072, MIB - 1, MIB])
@@ -366,6 +462,33 @@ def test_silence_that_is_our_own_doing() -> None:
     assert not end.error
     end.wait(0.1)
     assert "no answer to a ping" in end.error
+
+
+@pytest.mark.fault(54)
+def test_silence_of_one_that_was_not_asked() -> None:
+    """This process was stopped for a day, so nothing was heard for as long: it asks now, and waits for the answer as ever."""
+    one, other = opened()
+    one.now += 86_400
+    one.wait(0.0)
+    assert not one.error
+    meet(one, other)
+    one.now += 86_400
+    one.wait(0.0)
+    one.wait(19.9)
+    assert not one.error
+    one.wait(0.1)
+    assert "no answer to a ping" in one.error
+
+
+def test_a_heartbeat_of_ones_own() -> None:
+    """Whoever makes the layer says how long a silence may be: both times go by that, and the error names the sum."""
+    end = server(heartbeat=0.5)
+    end.take(REQUEST % b"")
+    end.taken()
+    end.wait(0.5)
+    assert list(frames_of(end.taken())) == [(Opcode.PING, True, b"1")]
+    end.wait(0.5)
+    assert end.error == "no word for 1 s, and no answer to a ping"
 
 
 def test_no_time_runs_before_the_handshake() -> None:

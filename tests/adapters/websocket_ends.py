@@ -10,6 +10,7 @@ from websockets.frames import Opcode
 from duologue import Limits
 from duologue_adapters import LayerError
 from duologue_adapters.layers.websocket import Page, WebSocketClient, WebSocketServer
+from duologue_adapters.ports import HEARTBEAT
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -32,7 +33,7 @@ class End:
         self.sent = b""
         self.error = ""
 
-    def take(self, data: bytes, step: int = 0) -> None:
+    def take(self, data: bytes | memoryview, step: int = 0) -> None:
         """Bytes come, maybe `step` at a time."""
         try:
             for start in range(0, len(data), step or len(data) or 1):
@@ -91,9 +92,11 @@ def server(
     path: str = "",
     find_page: Callable[[str], Page | None] | None = None,
     max_frame: int = MIB,
+    heartbeat: float = HEARTBEAT,
 ) -> End:
+    limits = Limits(max_frame=max_frame)
     return End(
-        WebSocketServer(origins=origins, path=path, find_page=find_page, limits=Limits(max_frame=max_frame))
+        WebSocketServer(origins=origins, path=path, find_page=find_page, limits=limits, heartbeat=heartbeat)
     )
 
 
@@ -123,17 +126,19 @@ def open_server(**options: int) -> End:
     return end
 
 
-def message(opcode: Opcode, data: bytes = b"", fin: bool = True, rsv1: bool = False) -> bytes:
-    """A frame of a client's, whose mask changes nothing; it may break the rules."""
+def message(
+    opcode: Opcode, data: bytes = b"", fin: bool = True, rsv1: bool = False, *, masked: bool = True
+) -> bytes:
+    """A frame of a client's, whose mask changes nothing, or of a server's, which has none; it may break the rules."""
     head = (0x80 if fin else 0) | (0x40 if rsv1 else 0) | opcode
-    size = len(data)
+    size, mask = len(data), 0x80 if masked else 0
     if size < 126:
-        header = struct.pack("!BB", head, 0x80 | size)
+        header = struct.pack("!BB", head, mask | size)
     elif size < 65536:
-        header = struct.pack("!BBH", head, 0x80 | 126, size)
+        header = struct.pack("!BBH", head, mask | 126, size)
     else:
-        header = struct.pack("!BBQ", head, 0x80 | 127, size)
-    return header + bytes(4) + data
+        header = struct.pack("!BBQ", head, mask | 127, size)
+    return header + (bytes(4) if masked else b"") + data
 
 
 def frames_of(data: bytes) -> Iterator[tuple[int, bool, bytes]]:

@@ -77,6 +77,12 @@ LAYERS = (
         why="the driver is written once for all engines, and knows none of them",
     ),
     Layer(
+        "duologue_adapters.peer",
+        allowed=("duologue", "duologue_adapters"),
+        forbidden=("asyncio",),
+        why="what users call is the driver's, and knows no engine either",
+    ),
+    Layer(
         "duologue_adapters.dispatch",
         allowed=("duologue", "duologue_adapters"),
         forbidden=("asyncio",),
@@ -251,6 +257,7 @@ FORBIDDEN = [
     ("adapters/duologue_adapters/tcp.py", "import zmq", "only duologue_adapters.zeromq may"),
     ("adapters/duologue_adapters/driver.py", "import asyncio", "the driver"),
     ("adapters/duologue_adapters/driver.py", "from anyio import sleep", "the driver"),
+    ("adapters/duologue_adapters/peer.py", "import anyio", "knows no engine"),
     ("adapters/duologue_adapters/dispatch.py", "import asyncio.tasks", "the driver"),
     ("contrib/duologue_contrib/x.py", "from duologue import Secret", "Secret is not in __all__"),
     ("contrib/duologue_contrib/x.py", "from duologue import protocol", "protocol is not in __all__"),

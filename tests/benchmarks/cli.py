@@ -12,7 +12,7 @@ from benchmarks.cases import CASES
 from benchmarks.floors import check
 from benchmarks.harness import HarnessError, Plan, run
 from benchmarks.report import as_json, tables
-from benchmarks.subjects import SUBJECTS
+from benchmarks.subjects import DEFAULT, SUBJECTS
 
 
 def _names(known: tuple[str, ...], what: str, text: str) -> list[str]:
@@ -52,9 +52,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--only",
         type=lambda text: _names(SUBJECTS, "subject", text),
-        default=list(SUBJECTS),
+        default=list(DEFAULT),
         metavar="SUBJECT,...",
-        help="only these subjects",
+        help="only these subjects, which may be some that are not run by default",
     )
     parser.add_argument(
         "--case",
@@ -73,7 +73,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _list() -> None:
-    print("subjects:", *SUBJECTS, sep="\n  ")
+    print("subjects:", *DEFAULT, sep="\n  ")
+    print("only if asked for:", *(name for name in SUBJECTS if name not in DEFAULT), sep="\n  ")
     print(
         "cases:", *(f"{case.name:8} {case.title} ({case.main.unit})" for case in CASES.values()), sep="\n  "
     )

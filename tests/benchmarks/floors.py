@@ -10,29 +10,31 @@ from typing import Literal
 from benchmarks.cases import CASES
 from benchmarks.results import Results
 
-SUBJECT = "duologue"
-
 Pythons = Literal["all", "3.11", "3.12+"]
 
 
 @dataclass(frozen=True)
 class Floor:
-    """One thing that must hold between SUBJECT and a subject that it is compared to."""
+    """One thing that must hold between the library, on some transport, and what it is compared to."""
 
     case: str
     against: str
     limit: float
-    kind: Literal["at least, times", "at most, more"] = "at least, times"
+    kind: Literal["at least, times", "at most, times", "at most, more"] = "at least, times"
     pythons: Pythons = "all"
+    subject: str = "duologue"
 
     @property
     def metric(self) -> str:
         return CASES[self.case].main.name
 
     def __str__(self) -> str:
-        if self.kind == "at least, times":
-            return f"{self.case}: at least {self.limit:g} x {self.against}"
-        return f"{self.case}: at most {self.limit:g} {CASES[self.case].main.unit} more than {self.against}"
+        if self.kind != "at most, more":
+            return (
+                f"{self.case}: {self.subject} {self.kind.partition(',')[0]} {self.limit:g} x {self.against}"
+            )
+        unit = CASES[self.case].main.unit
+        return f"{self.case}: {self.subject} at most {self.limit:g} {unit} more than {self.against}"
 
     def is_for(self, version: tuple[int, int]) -> bool:
         """Whether it holds on this Python."""
@@ -52,6 +54,9 @@ FLOORS = (
     Floor("c64", "pycapnp", 4),
     Floor("frame1m", "rawecho", 0.6),
     Floor("idle", "handwritten", 8, kind="at most, more"),
+    Floor("c64", "websocketecho", 2, subject="duologue-ws"),
+    Floor("c64", "zeromqecho", 2, subject="duologue-zmq+tcp"),
+    Floor("cpu", "duologue", 1.2, kind="at most, times", subject="duologue-relay"),
 )
 
 
@@ -88,15 +93,16 @@ def check(results: Results, subjects: Collection[str], cases: Collection[str]) -
     asked = (
         floor
         for floor in FLOORS
-        if floor.is_for(version) and floor.case in cases and {SUBJECT, floor.against} <= set(subjects)
+        if floor.is_for(version) and floor.case in cases and {floor.subject, floor.against} <= set(subjects)
     )
     return [_verdict(floor, results) for floor in asked]
 
 
 def _verdict(floor: Floor, results: Results) -> Verdict:
-    compare = results.ratio if floor.kind == "at least, times" else results.difference
-    value = compare(SUBJECT, floor.against, floor.case, floor.metric)
+    compare = results.difference if floor.kind == "at most, more" else results.ratio
+    value = compare(floor.subject, floor.against, floor.case, floor.metric)
     reason = next(
-        (results.skipped[name] for name in (SUBJECT, floor.against) if name in results.skipped), "no figures"
+        (results.skipped[name] for name in (floor.subject, floor.against) if name in results.skipped),
+        "no figures",
     )
     return Verdict(floor, value, "" if value is not None else reason)

@@ -82,35 +82,36 @@ async def run(plan: Plan) -> Results:
 
 async def _cases_of(subject: str, plan: Plan, results: Results) -> set[str]:
     """The cases that a subject has; none, and a word why, if it can't be run."""
-    async with _child(subject, "probe", plan, life=_START_SECONDS) as child:
+    async with _child(subject, "probe", plan, folder=None, life=_START_SECONDS) as child:
         try:
             cases = set((await child.next_message(_START_SECONDS))["cases"])
         except HarnessError:
             results.skipped[subject] = child.last_words(1) or "it did not start"
             plan.tell(f"{subject} is skipped: {results.skipped[subject]}")
             return set()
-    return cases if is_measurable() else cases - {"idle"}
+    return cases if is_measurable() else cases - {"idle", "cpu"}
 
 
 async def _measure(subject: str, case: str, plan: Plan) -> Figures:
     """One measurement, in a new server and a new client."""
     needed = _IDLE_SECONDS if case == "idle" else 2 * (BARRIER_SECONDS + plan.seconds)
     needed += _START_SECONDS
-    async with _child(subject, "server", plan, life=needed + _START_SECONDS) as server:
-        port = (await server.next_message(_START_SECONDS))["port"]
-        arguments = [
-            f"--port={port}",
-            f"--server-pid={server.pid}",
-            f"--case={case}",
-            f"--seconds={plan.seconds}",
-        ]
-        async with _child(subject, "client", plan, *arguments, life=needed) as client:
-            try:
-                figures: Figures = (await client.next_message(needed))["figures"]
-            except HarnessError as error:
-                said = server.last_words()
-                also = f"\n{subject}'s server said:\n{said}" if said else ""
-                raise HarnessError(f"case {case}: {error}{also}") from None
+    with tempfile.TemporaryDirectory() as folder:
+        async with _child(subject, "server", plan, folder=folder, life=needed + _START_SECONDS) as server:
+            address = (await server.next_message(_START_SECONDS))["address"]
+            arguments = [
+                f"--address={address}",
+                f"--server-pid={server.pid}",
+                f"--case={case}",
+                f"--seconds={plan.seconds}",
+            ]
+            async with _child(subject, "client", plan, *arguments, folder=folder, life=needed) as client:
+                try:
+                    figures: Figures = (await client.next_message(needed))["figures"]
+                except HarnessError as error:
+                    said = server.last_words()
+                    also = f"\n{subject}'s server said:\n{said}" if said else ""
+                    raise HarnessError(f"case {case}: {error}{also}") from None
     return figures
 
 
@@ -161,8 +162,10 @@ class _Child:
 
 
 @asynccontextmanager
-async def _child(subject: str, role: str, plan: Plan, *arguments: str, life: float) -> AsyncIterator[_Child]:
-    """Start a process in a role, and end it in the end."""
+async def _child(
+    subject: str, role: str, plan: Plan, *arguments: str, folder: str | None, life: float
+) -> AsyncIterator[_Child]:
+    """Start a process in a role and in a folder, and end it in the end."""
     command = [sys.executable, "-m", "benchmarks.child", role, subject, *arguments]
     command += [f"--wireformat={plan.wireformat}", f"--life={int(life) + 1}"]
     if plan.cores is not None:
@@ -175,6 +178,7 @@ async def _child(subject: str, role: str, plan: Plan, *arguments: str, life: flo
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=errors,
+            cwd=folder,
             env={**os.environ, "PYTHONPATH": path},
         )
         child = _Child(f"{subject}'s {role}", process, errors)

@@ -26,6 +26,8 @@ _PACKAGES = (
     "grpcio",
     "rpyc",
     "pycapnp",
+    "websockets",
+    "pyzmq",
 )
 
 

@@ -321,9 +321,15 @@ class End:
 
     # -- commands; call `pair.run()` after them -----------------------------------------------------
 
-    def call(self, sid: int = ECHO, payload: bytes = b"", timeout: float | None = None) -> OutgoingCall:
+    def call(
+        self,
+        sid: int = ECHO,
+        payload: bytes = b"",
+        timeout: float | None = None,
+        handled: IncomingRequest | None = None,
+    ) -> OutgoingCall:
         deadline = None if timeout is None else self.pair.now + timeout
-        return self.connection.call(sid, payload, deadline, self.pair.now)
+        return self.connection.call(sid, payload, deadline, self.pair.now, handled)
 
     def send(
         self, sid: int = ECHO, payload: bytes = b"", timeout: float | None = None
@@ -414,7 +420,7 @@ class End:
             self.end(request, FailureKind.HANDLER_FAILED)
         else:
             if self.connection.lend(request, self.pair.now):
-                call = self.call(ask.sid, ask.payload, ask.timeout)
+                call = self.call(ask.sid, ask.payload, ask.timeout, request)
                 self._steps[call] = request, steps
             else:
                 self.end(request, FailureKind.HANDLER_FAILED)

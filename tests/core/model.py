@@ -36,7 +36,11 @@ from duologue.protocol.lifecycle import Phase
 from duologue.protocol.limits import Limits
 from duologue.protocol.routes import Route
 
+LIVE = (Phase.OPEN, Phase.DRAINING)
+"""What is under way goes on."""
+
 NO_TEXT = "the text is not compared"
+NEVER = float("inf")
 
 
 class Broken(Exception):
@@ -58,8 +62,10 @@ class Model:
         self.outgoing = ModelOutgoing(limits, self.outbox, self.events, first_id)
         self.phase = Phase.OPEN
         self.reason: CloseReason | None = None
-        self.grace_ends = self.close_ends = 0.0
+        self.drain_ends = self.grace_ends = self.calls_end = NEVER
+        self.close_ends = 0.0
         self.discard_ends: float | None = None
+        self.drained = self.ended_cleanly = self.finished_writing = self.hurried = False
         # the remote's requests
         self.plain: list[Request] = []
         self.lane: list[Request] = []
@@ -120,11 +126,13 @@ class Model:
     @property
     def must_pause(self) -> bool:
         """F3 to F6."""
+        if self.hurried:
+            return False
         if self.outbox.refusals > 2 * self.limits.owed * 160:
             return True
-        if self.phase is not Phase.OPEN:
+        if self.phase not in LIVE:
             return False
-        if self.parking_is_full and not self.outgoing.owed:
+        if self.phase is Phase.OPEN and self.parking_is_full and not self.outgoing.owed:
             return True
         awaited = bool(self.outgoing.owed or self.outgoing.waiting)
         return self.limits.sends_policy == "pause" and (
@@ -142,9 +150,11 @@ class Model:
             found.append(self.began + self.limits.frame_timeout)
         if (stalls := self.outbox.stalls_at()) is not None:
             found.append(stalls)
+        if self.phase is Phase.DRAINING:
+            found.append(self.drain_ends)
         if self.phase is Phase.GRACE:
-            found.append(self.grace_ends)
-        return found + self.closing_ends()
+            found += [self.grace_ends, self.calls_end]
+        return [time for time in found + self.closing_ends() if time < NEVER]
 
     def closing_ends(self) -> list[float]:
         if self.phase is not Phase.CLOSING:
@@ -154,9 +164,9 @@ class Model:
     # -- commands ---------------------------------------------------------------------------------------
 
     def issue(self, own: Own, now: float) -> Own | None:
-        if self.phase is not Phase.OPEN:
-            assert self.reason is not None
-            raise ConnectionClosed(self.reason)
+        for_own_handler = own.handled is not None and own.handled in self.running
+        if self.phase is not Phase.OPEN and not (self.phase is Phase.DRAINING and for_own_handler):
+            raise ConnectionClosed(self.reason or CloseReason.CLOSED_LOCALLY)
         waits = self.outgoing.issue(own, now)
         self.look_again(now)
         return waits
@@ -214,15 +224,26 @@ class Model:
         self.advance(now)
         self.look_again(now)
 
+    def drain(self, timeout: float | None, now: float) -> None:
+        if timeout is not None and not timeout >= 0:
+            raise ValueError
+        if timeout == 0:
+            self.close(0, now)
+            return
+        if self.phase in LIVE:
+            self.phase = Phase.DRAINING
+            self.drain_ends = min(self.drain_ends, NEVER if timeout is None else now + timeout)
+        self.settle(now)
+
     def close(self, grace: float, now: float) -> None:
         if not grace >= 0:
             raise ValueError
-        if self.phase is Phase.OPEN:
-            self.leave_open(CloseReason.CLOSED_LOCALLY)
+        if self.phase in LIVE:
+            self.end_by(CloseReason.CLOSED_LOCALLY)
             self.clear_parking(now, answer=True)
             if self.running and grace:
                 self.phase = Phase.GRACE
-                self.grace_ends = now + grace
+                self.grace_ends = min(self.drain_ends, now + grace)
             else:
                 self.enter_closing(now)
         elif self.phase is Phase.GRACE:
@@ -235,11 +256,27 @@ class Model:
         """`abort`, the loss of the transport, and every timeout that leaves no way to say anything."""
         if self.phase is Phase.CLOSED:
             return
-        if self.phase is Phase.OPEN:
-            self.leave_open(reason)
+        if self.phase in LIVE:
+            self.end_by(reason)
         self.clear_parking(now, answer=False)
         self.cancel_running(now, answer=False)
         self.finish()
+
+    def transport_lost(self, now: float) -> None:
+        if self.paused and self.eof_waits:
+            self.hurried = True  # everything is here, so all of it is taken up
+            self.look_again(now)
+        self.lose(CloseReason.TRANSPORT_FAILED, now)
+
+    def lose(self, reason: CloseReason, now: float) -> None:
+        """Nothing can be written any more. One-way messages that came before a clean end need nothing to be written."""
+        if self.phase is Phase.GRACE and self.ended_cleanly:
+            self.cancel_running(now, answer=False, sends=False)
+            self.outbox.clear()
+            self.finished_writing = True
+            self.settle(now)
+        else:
+            self.cut(reason, now)
 
     # -- input --------------------------------------------------------------------------------------------
 
@@ -251,6 +288,8 @@ class Model:
         if self.paused or (in_payload and len(self.inbox) < int.from_bytes(self.inbox[:8], "little")):
             return
         self.read(now)
+        if self.phase is Phase.DRAINING:
+            self.settle(now)
 
     def receive_eof(self, now: float) -> None:
         if self.paused:
@@ -271,10 +310,16 @@ class Model:
             self.cut(CloseReason.FRAME_TIMEOUT, now)
         stalls_at = self.outbox.stalls_at()
         if stalls_at is not None and now >= stalls_at:
-            self.cut(CloseReason.WRITE_STALLED, now)
+            self.lose(CloseReason.WRITE_STALLED, now)
+        if self.phase is Phase.DRAINING and now >= self.drain_ends:
+            self.end_by(CloseReason.CLOSED_LOCALLY)
+            self.enter_closing(now)
         if self.phase is Phase.GRACE and now >= self.grace_ends:
             self.enter_closing(now)
-            self.settle(now)
+        if self.phase is Phase.GRACE and now >= self.calls_end:
+            self.calls_end = NEVER
+            self.cancel_running(now, answer=True, sends=False)
+        self.settle(now)
         if self.phase is Phase.CLOSING and any(now >= end for end in self.closing_ends()):
             self.finish()
         self.look_again(now)
@@ -294,7 +339,7 @@ class Model:
                 completed = True
                 self.dispatch(*received, now)
         except Broken:
-            self.leave_open(CloseReason.PROTOCOL_ERROR)
+            self.end_by(CloseReason.PROTOCOL_ERROR)
             self.clear_parking(now, answer=False)
             self.outbox.put(now, "answer", frame(ERROR, 0, encode_body(connection_error_body(NO_TEXT))))
             self.enter_closing(now, answer=False)
@@ -357,17 +402,34 @@ class Model:
     def end_of_stream(self, now: float) -> None:
         if self.eof_seen or self.phase is Phase.CLOSED:
             return
-        if self.phase is Phase.OPEN:
-            self.leave_open(CloseReason.TRUNCATED if self.inbox else CloseReason.CLOSED_BY_REMOTE)
-            self.clear_parking(now, answer=False)
-            if self.running and self.limits.eof_grace:
-                self.phase = Phase.GRACE
-                self.grace_ends = now + self.limits.eof_grace
+        self.ended_cleanly = not self.inbox
+        if self.phase in LIVE:
+            if self.inbox:
+                self.end_by(CloseReason.TRUNCATED)
+            elif self.phase is Phase.DRAINING and self.idle:
+                self.drained = True
+                self.end_by(CloseReason.CLOSED_LOCALLY)
             else:
-                self.enter_closing(now)
+                self.end_by(CloseReason.CLOSED_BY_REMOTE)
+            self.let_handlers_end(now)
         self.eof_seen = True
         self.stop_reading()
         self.settle(now)
+
+    def let_handlers_end(self, now: float) -> None:
+        """After the remote's end: calls have the one grace, one-way messages the longer of both if it was a clean end."""
+        for_calls = for_sends = self.limits.eof_grace
+        if self.ended_cleanly:
+            for_sends = max(for_sends, self.limits.eof_grace_sends)
+        self.clear_parking(now, answer=False, keep_sends=for_sends > 0)
+        if not for_calls:
+            self.cancel_running(now, answer=True, sends=not for_sends)
+        if self.going_on:
+            self.phase = Phase.GRACE
+            self.grace_ends = now + for_sends
+            self.calls_end = now + for_calls if for_calls else NEVER
+        else:
+            self.enter_closing(now)
 
     def stop_reading(self) -> None:
         self.inbox.clear()
@@ -403,7 +465,7 @@ class Model:
             self.plain.append(call)
 
     def send_received(self, send: Request, now: float) -> None:
-        if self.phase is not Phase.OPEN:
+        if self.phase not in LIVE:
             self.dropped += 1
         elif send.route is None:
             self.report(send, FailureKind.UNKNOWN_SERVICE)
@@ -484,29 +546,43 @@ class Model:
 
     # -- the end ----------------------------------------------------------------------------------------------
 
-    def leave_open(self, reason: CloseReason) -> None:
+    @property
+    def going_on(self) -> bool:
+        """Whether a request waits, or has a handler that was not cancelled."""
+        return bool(self.plain or self.lane) or not all(request.cancelled for request in self.running)
+
+    @property
+    def idle(self) -> bool:
+        return not (self.going_on or self.outgoing.pending or self.outgoing.waiting)
+
+    def end_by(self, reason: CloseReason) -> None:
         self.reason = self.reason or reason
         self.outgoing.fail_all(self.reason)
 
-    def clear_parking(self, now: float, *, answer: bool) -> None:
+    def clear_parking(self, now: float, *, answer: bool, keep_sends: bool = False) -> None:
         self.budget.leave(self)
-        waiting = self.plain + self.lane
-        self.plain, self.lane = [], []
+        if self.turn is not None and not self.turn.delivered:
+            self.turn = None
+        kept = [request for request in self.lane if keep_sends and not request.cid]
+        waiting = [request for request in self.plain + self.lane if request not in kept]
+        self.plain, self.lane = [], kept
         for request in waiting:
             if not request.cid:
                 self.drop(request)
             elif answer:
                 self.refuse(request, FailureKind.UNAVAILABLE, now)
+        self.take_turns(now)
 
-    def cancel_running(self, now: float, *, answer: bool) -> None:
+    def cancel_running(self, now: float, *, answer: bool, sends: bool = True) -> None:
         for request in self.running:
-            if not request.cancelled:
+            if not request.cancelled and (sends or request.cid):
                 if request.cid and answer:
                     self.answer_failure(request, FailureKind.CANCELLED, now)
                 request.cancelled = True
                 self.events.append(("cancelled", request))
 
     def enter_closing(self, now: float, *, answer: bool = True) -> None:
+        self.clear_parking(now, answer=answer)
         self.cancel_running(now, answer=answer)
         self.phase = Phase.CLOSING
         self.close_ends = now + self.limits.close_timeout
@@ -516,14 +592,25 @@ class Model:
         """Has the phase come to its end?"""
         if self.phase is not Phase.OPEN and self.paused and not self.must_pause:
             self.look_again(now)
-        if self.phase is Phase.GRACE and not self.running:
+        if self.phase is Phase.DRAINING and self.idle and not self.outbox.level:
+            self.drained = True
+            self.end_by(CloseReason.CLOSED_LOCALLY)
             self.enter_closing(now)
+        if self.phase is Phase.GRACE and not self.going_on:
+            self.enter_closing(now)
+        elif self.phase is Phase.GRACE and self.ended_cleanly and not (self.unanswered or self.outbox.level):
+            self.finish_writing()
         if self.phase is Phase.CLOSING and not self.outbox.level:
+            self.finish_writing()
             if self.discard_ends is None:
                 self.discard_ends = now + self.limits.discard_timeout
-                self.events.append(("writing finished", None))
             if self.eof_seen:
                 self.finish()
+
+    def finish_writing(self) -> None:
+        if not self.finished_writing:
+            self.finished_writing = True
+            self.events.append(("writing finished", None))
 
     def finish(self) -> None:
         self.phase = Phase.CLOSED

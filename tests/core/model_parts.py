@@ -45,6 +45,8 @@ class Own:
     is_call: bool = True
     nested: bool = False
     """Made in a handler: it waits for room in the outbox, and never for answers to other calls."""
+    handled: Request | None = None
+    """The request of this end in whose handler it is made."""
     id: int = 0
     handed_out: bool = False
     """A byte of its frame was given to the transport: what `executed` depends on."""

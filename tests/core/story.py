@@ -23,7 +23,7 @@ from duologue.protocol import deadlines, outbox
 from duologue.protocol.budget import CallBudget
 from duologue.protocol.connection import Connection, ErrorBodies
 from duologue.protocol.errors import CloseReason, FailureKind
-from duologue.protocol.events import IncomingRequest
+from duologue.protocol.events import CallReceived, IncomingRequest
 from duologue.protocol.failures import connection_error_body
 from duologue.protocol.lifecycle import Phase
 from duologue.protocol.limits import Limits
@@ -42,6 +42,10 @@ def encode(body: Any) -> bytes:
 
 
 BODIES = ErrorBodies(encode, decode_body)
+
+ELSEWHERE = CallReceived(10, 1, b"", None)
+"""A request of a connection that is none of the three."""
+ELSEWHERE.peer = None
 
 
 class Story:
@@ -105,11 +109,18 @@ class Story:
             payload = self._payload(size)
             if size == LARGEST:
                 payload = payload[: end.connection.limits.max_frame - HEADER]
-            own = Own(sid, payload, deadline, is_call=what != "send", nested=what == "nested")
-            self._request(end, own)
+            own = Own(sid, payload, deadline, is_call=what.startswith("call"))
+            handled = None
+            if what == "call elsewhere":
+                handled = ELSEWHERE
+            elif what.endswith("in a handler"):
+                handled = end.requests[-1] if end.requests else ELSEWHERE
+                own.handled = handled.peer
+            own.nested = own.is_call and handled is not None
+            self._request(end, own, handled)
 
-    def _request(self, end: End, own: Own) -> None:
-        real, model = end.both(lambda: self._issue(end, own), lambda: end.model.issue(own, self.now))
+    def _request(self, end: End, own: Own, handled: IncomingRequest | None) -> None:
+        real, model = end.both(lambda: self._issue(end, own, handled), lambda: end.model.issue(own, self.now))
         if isinstance(real, OutgoingCall | OutgoingSend):
             real.waiter = model
             end.own.append(real)
@@ -117,10 +128,11 @@ class Story:
         else:
             assert real is model
 
-    def _issue(self, end: End, own: Own) -> OutgoingCall | OutgoingSend | None:
-        if own.is_call:
-            return end.connection.call(own.sid, own.payload, own.deadline, self.now, own.nested)
-        return end.connection.send(own.sid, own.payload, own.deadline, self.now)
+    def _issue(
+        self, end: End, own: Own, handled: IncomingRequest | None
+    ) -> OutgoingCall | OutgoingSend | None:
+        command = end.connection.call if own.is_call else end.connection.send
+        return command(own.sid, own.payload, own.deadline, self.now, handled)
 
     def cancel(self, which: int, pick: int) -> None:
         end = self.ends[which]
@@ -206,6 +218,7 @@ class Story:
         end = self.ends[which]
         data, expected = end.both(lambda: b"".join(end.connection.data_to_send()), end.model.outbox.take)
         assert data == expected
+        assert not (data and end.has_finished_writing), f"{end.name} has said that it writes nothing any more"
         end.in_flight += len(data)
         carried = end.parse_sent(data)
         if end.other is not None and not end.other.eof_given:
@@ -310,6 +323,11 @@ class Story:
             case "close" | "grace" | "short grace":
                 grace = {"close": 0.0, "grace": 20.0, "short grace": 2.0}[how]
                 end.both(lambda: real.close("tired", grace, self.now), lambda: model.close(grace, self.now))
+            case "drain" | "short drain" | "no drain":
+                timeout = {"drain": None, "short drain": 3.0, "no drain": 0.0}[how]
+                end.both(
+                    lambda: real.drain("tired", timeout, self.now), lambda: model.drain(timeout, self.now)
+                )
             case "abort":
                 end.both(
                     lambda: real.abort("", self.now), lambda: model.cut(CloseReason.CLOSED_LOCALLY, self.now)
@@ -317,7 +335,7 @@ class Story:
             case "lost":
                 end.both(
                     lambda: real.transport_lost("", self.now),
-                    lambda: model.cut(CloseReason.TRANSPORT_FAILED, self.now),
+                    lambda: model.transport_lost(self.now),
                 )
             case "truncated" if not end.eof_given:
                 end.inbound += frame(10, 0, b"cut")[: 4 * rarely + 7]
@@ -351,6 +369,8 @@ class Story:
         for grace in (-1.0, float("nan")):
             with pytest.raises(ValueError, match="grace"):
                 real.close("", grace, now)
+            with pytest.raises(ValueError, match="draining"):
+                real.drain("", grace, now)
         if real.phase is Phase.OPEN:
             for sid in (0, 2**64 - 1, 2**64, -1, 0xF782274C9450AA07):
                 with pytest.raises(ValueError, match="reserved"):

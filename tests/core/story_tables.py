@@ -60,7 +60,8 @@ LIMITS: dict[str, tuple[Any, ...]] = {
     "frame_timeout": (2.0, 5.0, 30.0),
     "answers_stalled": (2.0, 10.0),
     "requests_stalled": (4.0, 60.0),
-    "eof_grace": (0.0, 3.0),
+    "eof_grace": (0.0, 0.0, 3.0),
+    "eof_grace_sends": (0.0, 2.0, 10.0),
     "discard_timeout": (0.0, 1.0),
     "close_timeout": (0.0, 3.0, 10.0),
     "given_up": (0.0, 2.0, 60.0),
@@ -122,7 +123,9 @@ STEPS = {
         8,
         {
             "which": WHICH,
-            "what": Choice(("call", "nested", "send", "send")),
+            "what": Choice(
+                ("call", "call elsewhere", "call in a handler", "send", "send", "send in a handler")
+            ),
             "sid": Choice(SIDS),
             "size": Choice((*SIZES, *SIZES, LARGEST, LARGEST + 1)),
             "timeout": Choice((None, None, 0.0, 0.5, 5.0, 20.0)),
@@ -158,7 +161,12 @@ STEPS = {
         3,
         {
             "which": WHICH,
-            "how": Choice(("close", "grace", "grace", "short grace", "eof", "truncated", "lost", "abort")),
+            "how": Choice(
+                (
+                    *("close", "grace", "grace", "short grace", "eof", "eof", "truncated", "lost", "abort"),
+                    *("drain", "drain", "short drain", "no drain"),
+                )
+            ),
             "rarely": Choice(range(6)),
         },
     ),

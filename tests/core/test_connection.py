@@ -36,13 +36,20 @@ from duologue.protocol.errors import (
     Executed,
     FailureKind,
 )
-from duologue.protocol.events import CallFailed, IncomingRequest, PeerClosed, RequestFailed
+from duologue.protocol.events import (
+    CallFailed,
+    IncomingRequest,
+    PeerClosed,
+    RequestFailed,
+    ResponseReceived,
+)
+from duologue.protocol.feed import Feed
 from duologue.protocol.ids import ERROR_SID, RESPONSE_SID
 from duologue.protocol.lifecycle import Phase
 from duologue.protocol.limits import Limits
 from duologue.protocol.pending import OutgoingCall
 
-OPEN, GRACE, CLOSING, CLOSED = Phase
+OPEN, DRAINING, GRACE, CLOSING, CLOSED = Phase
 
 
 @dataclass
@@ -55,12 +62,14 @@ class Scene:
 
 
 def scene(phase: Phase, limits: Limits = Limits(calls=1)) -> Scene:
-    """Get there in the usual way: by a close with grace, by one without, by the loss of the transport."""
+    """Get there in the usual way: by draining, by a close with grace, by one without, by the loss of the transport."""
     solo = Solo(limits)
     own = solo.call()
     solo.sent()
     (running,) = requests(solo.feed(call_frame(1), call_frame(2)))
-    if phase is GRACE:
+    if phase is DRAINING:
+        solo.connection.drain("bye", 60, solo.now)
+    elif phase is GRACE:
         solo.connection.close("bye", 5, solo.now)
     elif phase is CLOSING:
         solo.connection.close("bye", 0, solo.now)
@@ -85,6 +94,18 @@ def send(at: Scene) -> object:
     return at.solo.send()
 
 
+def publish(at: Scene) -> None:
+    at.solo.connection.publish(Feed(), ECHO, b"", at.solo.now)
+
+
+def call_in_a_handler(at: Scene) -> object:
+    return at.solo.connection.call(ECHO, b"", None, at.solo.now, at.running)
+
+
+def send_in_a_handler(at: Scene) -> object:
+    return at.solo.connection.send(ECHO, b"", None, at.solo.now, at.running)
+
+
 def respond(at: Scene) -> None:
     at.solo.connection.respond(at.running, b"answer", at.solo.now)
 
@@ -103,6 +124,10 @@ def close(at: Scene) -> None:
 
 def close_with_grace(at: Scene) -> None:
     at.solo.connection.close("again", 3, at.solo.now)
+
+
+def drain(at: Scene) -> None:
+    at.solo.connection.drain("again", 40, at.solo.now)
 
 
 def abort(at: Scene) -> None:
@@ -145,15 +170,22 @@ CELLS: list[tuple[str, Action, Phase, Phase, list[str], list[str]]] = [
     # name, action, before, after, events, what goes out
     ("call", call, OPEN, OPEN, [], [CALL]),
     ("send", send, OPEN, OPEN, [], [SEND]),
+    ("call in a handler", call_in_a_handler, OPEN, OPEN, [], [CALL]),
+    ("call in a handler", call_in_a_handler, DRAINING, DRAINING, [], [CALL]),
+    ("send in a handler", send_in_a_handler, OPEN, OPEN, [], [SEND]),
+    ("send in a handler", send_in_a_handler, DRAINING, DRAINING, [], [SEND]),
     ("respond", respond, OPEN, OPEN, ["CallReceived"], [R]),
+    ("respond", respond, DRAINING, DRAINING, ["CallReceived"], [R]),
     ("respond", respond, GRACE, CLOSING, ["WritingFinished"], [R]),
     ("respond", respond, CLOSING, CLOSING, ["WritingFinished"], [INTERNAL, INTERNAL]),
     ("respond", respond, CLOSED, CLOSED, [], []),
     ("fail", fail, OPEN, OPEN, ["RequestFailed", "CallReceived"], [INTERNAL]),
+    ("fail", fail, DRAINING, DRAINING, ["RequestFailed", "CallReceived"], [INTERNAL]),
     ("fail", fail, GRACE, CLOSING, ["RequestFailed", "WritingFinished"], [INTERNAL]),
     ("fail", fail, CLOSING, CLOSING, ["WritingFinished"], [INTERNAL, INTERNAL]),
     ("fail", fail, CLOSED, CLOSED, [], []),
     ("cancel", cancel, OPEN, OPEN, [], []),
+    ("cancel", cancel, DRAINING, DRAINING, [], []),
     ("cancel", cancel, GRACE, GRACE, [], []),
     ("cancel", cancel, CLOSING, CLOSING, ["WritingFinished"], [INTERNAL, INTERNAL]),
     ("cancel", cancel, CLOSED, CLOSED, [], []),
@@ -161,35 +193,54 @@ CELLS: list[tuple[str, Action, Phase, Phase, list[str], list[str]]] = [
         *("close", close, OPEN, CLOSING),
         *(["CallFailed", "RequestFailed", "RequestCancelled", "WritingFinished"], [INTERNAL, INTERNAL]),
     ),
+    (
+        *("close", close, DRAINING, CLOSING),
+        *(["CallFailed", "RequestFailed", "RequestCancelled", "WritingFinished"], [INTERNAL, INTERNAL]),
+    ),
     ("close", close, GRACE, CLOSING, ["RequestCancelled", "WritingFinished"], [INTERNAL]),
     ("close", close, CLOSING, CLOSING, ["WritingFinished"], [INTERNAL, INTERNAL]),
     ("close", close, CLOSED, CLOSED, [], []),
     ("close with grace", close_with_grace, OPEN, GRACE, ["CallFailed", "RequestFailed"], [INTERNAL]),
+    ("close with grace", close_with_grace, DRAINING, GRACE, ["CallFailed", "RequestFailed"], [INTERNAL]),
     ("close with grace", close_with_grace, GRACE, GRACE, [], []),
     ("close with grace", close_with_grace, CLOSING, CLOSING, ["WritingFinished"], [INTERNAL, INTERNAL]),
     ("close with grace", close_with_grace, CLOSED, CLOSED, [], []),
+    ("drain", drain, OPEN, DRAINING, [], []),
+    ("drain", drain, DRAINING, DRAINING, [], []),
+    ("drain", drain, GRACE, GRACE, [], []),
+    ("drain", drain, CLOSING, CLOSING, ["WritingFinished"], [INTERNAL, INTERNAL]),
+    ("drain", drain, CLOSED, CLOSED, [], []),
     ("abort", abort, OPEN, CLOSED, ["CallFailed", "RequestCancelled", "PeerClosed"], []),
+    ("abort", abort, DRAINING, CLOSED, ["CallFailed", "RequestCancelled", "PeerClosed"], []),
     ("abort", abort, GRACE, CLOSED, ["RequestCancelled", "PeerClosed"], []),
     ("abort", abort, CLOSING, CLOSED, ["PeerClosed"], []),
     ("abort", abort, CLOSED, CLOSED, [], []),
     ("call arrives", call_arrives, OPEN, OPEN, [], []),
+    ("call arrives", call_arrives, DRAINING, DRAINING, ["RequestFailed"], [INTERNAL]),
     ("call arrives", call_arrives, GRACE, GRACE, ["RequestFailed"], [INTERNAL]),
     ("call arrives", call_arrives, CLOSING, CLOSING, ["WritingFinished"], [INTERNAL, INTERNAL]),
     ("call arrives", call_arrives, CLOSED, CLOSED, [], []),
     ("send arrives", send_arrives, OPEN, OPEN, ["SendReceived"], []),
+    ("send arrives", send_arrives, DRAINING, DRAINING, ["SendReceived"], []),
     ("send arrives", send_arrives, GRACE, GRACE, [], []),
     ("send arrives", send_arrives, CLOSING, CLOSING, ["WritingFinished"], [INTERNAL, INTERNAL]),
     ("send arrives", send_arrives, CLOSED, CLOSED, [], []),
     ("response arrives", response_arrives, OPEN, OPEN, ["ResponseReceived"], []),
+    ("response arrives", response_arrives, DRAINING, DRAINING, ["ResponseReceived"], []),
     ("response arrives", response_arrives, GRACE, GRACE, [], []),
     ("response arrives", response_arrives, CLOSING, CLOSING, ["WritingFinished"], [INTERNAL, INTERNAL]),
     ("response arrives", response_arrives, CLOSED, CLOSED, [], []),
     ("error arrives", error_arrives, OPEN, OPEN, ["CallFailed"], []),
+    ("error arrives", error_arrives, DRAINING, DRAINING, ["CallFailed"], []),
     ("error arrives", error_arrives, GRACE, GRACE, ["ErrorReported"], []),
     ("error arrives", error_arrives, CLOSING, CLOSING, ["WritingFinished"], [INTERNAL, INTERNAL]),
     ("error arrives", error_arrives, CLOSED, CLOSED, [], []),
     (
         *("end of stream", end_of_stream, OPEN, CLOSED),
+        *(["CallFailed", "RequestCancelled", "WritingFinished", "PeerClosed"], [INTERNAL]),
+    ),
+    (
+        *("end of stream", end_of_stream, DRAINING, CLOSED),
         *(["CallFailed", "RequestCancelled", "WritingFinished", "PeerClosed"], [INTERNAL]),
     ),
     ("end of stream", end_of_stream, GRACE, GRACE, [], []),
@@ -204,6 +255,10 @@ CELLS: list[tuple[str, Action, Phase, Phase, list[str], list[str]]] = [
     ("end of stream", end_of_stream, CLOSED, CLOSED, [], []),
     (
         *("end inside a frame", end_inside_a_frame, OPEN, CLOSED),
+        *(["CallFailed", "RequestCancelled", "WritingFinished", "PeerClosed"], [INTERNAL]),
+    ),
+    (
+        *("end inside a frame", end_inside_a_frame, DRAINING, CLOSED),
         *(["CallFailed", "RequestCancelled", "WritingFinished", "PeerClosed"], [INTERNAL]),
     ),
     ("end inside a frame", end_inside_a_frame, GRACE, GRACE, [], []),
@@ -221,6 +276,10 @@ CELLS: list[tuple[str, Action, Phase, Phase, list[str], list[str]]] = [
         *(["CallFailed", "RequestCancelled", "WritingFinished"], ["DeserializeWireFormat"]),
     ),
     (
+        *("garbage", garbage_arrives, DRAINING, CLOSING),
+        *(["CallFailed", "RequestCancelled", "WritingFinished"], ["DeserializeWireFormat"]),
+    ),
+    (
         "garbage",
         garbage_arrives,
         GRACE,
@@ -231,10 +290,15 @@ CELLS: list[tuple[str, Action, Phase, Phase, list[str], list[str]]] = [
     ("garbage", garbage_arrives, CLOSING, CLOSING, ["WritingFinished"], [INTERNAL, INTERNAL]),
     ("garbage", garbage_arrives, CLOSED, CLOSED, [], []),
     ("transport lost", transport_lost, OPEN, CLOSED, ["CallFailed", "RequestCancelled", "PeerClosed"], []),
+    (
+        *("transport lost", transport_lost, DRAINING, CLOSED),
+        *(["CallFailed", "RequestCancelled", "PeerClosed"], []),
+    ),
     ("transport lost", transport_lost, GRACE, CLOSED, ["RequestCancelled", "PeerClosed"], []),
     ("transport lost", transport_lost, CLOSING, CLOSED, ["PeerClosed"], []),
     ("transport lost", transport_lost, CLOSED, CLOSED, [], []),
     ("data sent", data_sent, OPEN, OPEN, [], []),
+    ("data sent", data_sent, DRAINING, DRAINING, [], []),
     ("data sent", data_sent, GRACE, GRACE, [], []),
     ("data sent", data_sent, CLOSING, CLOSING, ["WritingFinished"], [INTERNAL, INTERNAL]),
     ("data sent", data_sent, CLOSED, CLOSED, [], []),
@@ -263,8 +327,8 @@ def test_cell(action: Action, before: Phase, after: Phase, events: list[str], se
     assert at.solo.feed() == []
 
 
-@pytest.mark.parametrize("phase", [GRACE, CLOSING, CLOSED])
-@pytest.mark.parametrize("action", [call, send])
+@pytest.mark.parametrize("phase", [DRAINING, GRACE, CLOSING, CLOSED])
+@pytest.mark.parametrize("action", [call, send, publish])
 @pytest.mark.fault(56)
 def test_requests_while_it_ends(phase: Phase, action: Action) -> None:
     """A call or send while the connection ends, or after: `ConnectionClosed` at once, executed no, with the reason."""
@@ -276,6 +340,14 @@ def test_requests_while_it_ends(phase: Phase, action: Action) -> None:
         CloseReason.TRANSPORT_FAILED if phase is CLOSED else CloseReason.CLOSED_LOCALLY
     )
     assert at.solo.connection.events() == []
+
+
+def test_a_transport_that_refused_this_end() -> None:
+    """What its end means the transport may know: the remote does not want this end, and won't the next time."""
+    at = scene(OPEN)
+    at.solo.connection.transport_lost("who are you?", at.solo.now, refused=True)
+    (closed,) = [event for event in at.solo.connection.events() if isinstance(event, PeerClosed)]
+    assert (closed.reason, closed.detail) == (CloseReason.REFUSED, "who are you?")
 
 
 # -- time ----------------------------------------------------------------------------------------------
@@ -309,18 +381,20 @@ def test_closing_has_an_end() -> None:
     assert names(at.solo.wait(0.1)) == ["PeerClosed"]
 
 
-@pytest.mark.parametrize("phase", [OPEN, GRACE, CLOSING])
+@pytest.mark.parametrize("phase", [OPEN, DRAINING, GRACE, CLOSING])
 def test_a_stall_cuts_the_connection(phase: Phase) -> None:
     """The transport takes no byte for too long: nothing can be said any more, so it ends at once."""
     at = scene(OPEN, Limits(calls=1, requests_stalled=2))
     at.solo.call()
     at.solo.connection.data_to_send()
-    if phase is not OPEN:
+    if phase is DRAINING:
+        at.solo.connection.drain("bye", None, at.solo.now)
+    elif phase is not OPEN:
         at.solo.connection.close("bye", 100 if phase is GRACE else 0, at.solo.now)
     at.solo.connection.events()
     events = at.solo.wait(2)
     assert isinstance(events[-1], PeerClosed)
-    reason = CloseReason.WRITE_STALLED if phase is OPEN else CloseReason.CLOSED_LOCALLY
+    reason = CloseReason.WRITE_STALLED if phase in (OPEN, DRAINING) else CloseReason.CLOSED_LOCALLY
     assert events[-1].reason is reason
 
 
@@ -340,15 +414,15 @@ def test_answers_stall_sooner() -> None:
     assert (event.reason, event.detail) == (CloseReason.WRITE_STALLED, "500 bytes unsent")
 
 
-@pytest.mark.parametrize("phase", [OPEN, GRACE])
+@pytest.mark.parametrize("phase", [OPEN, DRAINING, GRACE])
 def test_a_frame_that_does_not_end(phase: Phase) -> None:
     """30 s after its first byte the connection is cut, also while it ends."""
     at = scene(phase, Limits(calls=1, frame_timeout=4))
     at.solo.feed(call_frame(9)[:20])
     assert at.solo.wait(3) == []
     event = only(at.solo.wait(1), PeerClosed)
-    assert event.reason is (CloseReason.FRAME_TIMEOUT if phase is OPEN else CloseReason.CLOSED_LOCALLY)
-    assert event.detail == ("20 of 24 bytes of a frame" if phase is OPEN else "bye")
+    assert event.reason is (CloseReason.CLOSED_LOCALLY if phase is GRACE else CloseReason.FRAME_TIMEOUT)
+    assert event.detail == ("bye" if phase is GRACE else "20 of 24 bytes of a frame")
 
 
 def test_there_is_no_timer_when_nothing_is_to_come() -> None:
@@ -363,6 +437,16 @@ def test_there_is_no_timer_when_nothing_is_to_come() -> None:
 
 
 # -- the end, in detail --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("phase", [GRACE, CLOSING, CLOSED])
+@pytest.mark.parametrize("action", [call_in_a_handler, send_in_a_handler])
+@pytest.mark.fault(56)
+def test_handlers_requests_while_it_ends(phase: Phase, action: Action) -> None:
+    """What a handler asks while the connection ends is refused as well: its own time runs, and nobody would wait for it."""
+    at = scene(phase)
+    with pytest.raises(ConnectionClosed):
+        action(at)
 
 
 @pytest.mark.parametrize("grace", [math.nan, -1.0])
@@ -615,10 +699,24 @@ def test_garbage_behind_a_pause_that_a_close_ends() -> None:
 def test_a_loss_while_reading_is_paused() -> None:
     """The transport broke: what was received and not looked at is gone, and nothing waits for the pause to end."""
     solo, running = paused(response_frame(1), send_frame())
-    solo.connection.receive_eof(solo.now)
     solo.connection.transport_lost("reset", solo.now)
     assert names(solo.connection.events()) == ["CallFailed", "RequestCancelled", "PeerClosed"]
     solo.connection.done(running, solo.now)
+    solo.assert_nothing_left()
+
+
+def test_a_loss_behind_an_end_of_stream_that_waits() -> None:
+    """The remote had ended its stream before, and all of that is here: so it is taken up at once, though it is much."""
+    solo, first = paused(response_frame(1, b"answer"), send_frame(b"1") + send_frame(b"2"))
+    solo.connection.receive_eof(solo.now)
+    solo.connection.transport_lost("reset", solo.now)
+    events = solo.connection.events()
+    assert only(events, ResponseReceived).payload == b"answer"
+    assert [request.payload for request in requests(events)] == [b"1", b"2"]
+    for request in (first, *requests(events)):
+        assert not request.is_cancelled
+        solo.connection.done(request, solo.now)
+    assert only(solo.connection.events(), PeerClosed).reason is CloseReason.CLOSED_BY_REMOTE
     solo.assert_nothing_left()
 
 

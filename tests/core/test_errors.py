@@ -78,6 +78,13 @@ def test_errors_carry_data() -> None:
     assert "(3 of 25 bytes of a frame)" in str(lost)
 
 
+def test_a_send_timeout_says_what_it_waited_for() -> None:
+    """Room in the outbox, if nothing else is said."""
+    assert "no room to send" in str(SendTimeout())
+    assert str(SendTimeout("no connection")) == "no connection"
+    assert SendTimeout("no connection").executed is Executed.NO
+
+
 def test_a_frame_that_is_too_large_is_a_protocol_error() -> None:
     """Whoever catches what the remote did wrong catches its sizes as well."""
     assert issubclass(FrameTooLarge, ProtocolError)

@@ -8,7 +8,14 @@ import pytest
 from tests.core.harness import decode_body, encode_body
 
 from duologue.protocol.errors import CallTimeout, ErrorKind, Executed, FailureKind, RemoteError
-from duologue.protocol.failures import WIRE_KINDS, call_error, connection_error_body, error_body, read_error
+from duologue.protocol.failures import (
+    WIRE_KINDS,
+    call_error,
+    connection_error_body,
+    error_body,
+    read_error,
+    read_error_sid,
+)
 
 
 def id_of(number: int) -> dict[str, Any]:
@@ -89,6 +96,25 @@ def test_bodies_that_can_not_be_understood(payload: bytes, text: str) -> None:
 def test_the_text_of_an_error(body: dict[str, Any], text: str) -> None:
     """A known kind counts whatever its content looks like; its text is cut."""
     assert read_error(encode_body(body), decode_body) == (ErrorKind.DESERIALIZE_WIREFORMAT, text)
+
+
+@pytest.mark.parametrize(
+    ("body", "sid"),
+    [
+        (error_body(ErrorKind.UNKNOWN_SERVICE, 0x2A, 7), 0x2A),
+        (error_body(ErrorKind.TIMEOUT, 0x2A, 7), 0x2A),
+        ({"Deserialize": {"sid": None, "cid": None}}, 0),
+        ({"Deserialize": {"sid": {"inner": {"id": "secret"}}}}, 0),
+        ({"Deserialize": {"sid": {"inner": {"id": 2**64 - 1}}}}, 0),
+        ({"Deserialize": {"sid": {"inner": {"id": -5}}}}, 0),
+        ({"Deserialize": {"sid": {"inner": 5}}}, 0),
+        ({"Deserialize": {"sid": 5}}, 0),
+        (["Deserialize"], 0),
+    ],
+)
+def test_the_service_of_an_error(body: Any, sid: int) -> None:
+    """If it names one that can be; nothing else that stands there comes through."""
+    assert read_error_sid(encode_body(body), decode_body) == sid
 
 
 def test_a_kind_that_is_no_text_is_unreadable() -> None:

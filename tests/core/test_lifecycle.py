@@ -34,25 +34,30 @@ def test_there_is_no_way_back() -> None:
 def test_the_first_reason_stays() -> None:
     """Whatever comes later changes nothing about why it ended."""
     life = Lifecycle()
-    life.leave_open(CloseReason.CLOSED_LOCALLY, "bye")
-    life.leave_open(CloseReason.TRANSPORT_FAILED, "reset")
+    life.fix_reason(CloseReason.CLOSED_LOCALLY, "bye")
+    life.fix_reason(CloseReason.TRANSPORT_FAILED, "reset")
     assert (life.reason, life.detail) == (CloseReason.CLOSED_LOCALLY, "bye")
 
 
 @pytest.mark.parametrize(
-    ("phase", "discard_ends", "deadline"),
+    ("phase", "calls_end", "discard_ends", "deadline"),
     [
-        (Phase.OPEN, None, None),
-        (Phase.GRACE, None, 5.0),
-        (Phase.CLOSING, None, 10.0),
-        (Phase.CLOSING, 7.0, 7.0),
-        (Phase.CLOSING, 11.0, 10.0),
-        (Phase.CLOSED, 7.0, None),
+        (Phase.OPEN, None, None, None),
+        (Phase.DRAINING, 1.0, None, 3.0),
+        (Phase.GRACE, None, None, 5.0),
+        (Phase.GRACE, 4.0, None, 4.0),
+        (Phase.CLOSING, 4.0, None, 10.0),
+        (Phase.CLOSING, None, 7.0, 7.0),
+        (Phase.CLOSING, None, 11.0, 10.0),
+        (Phase.CLOSED, None, 7.0, None),
     ],
 )
-def test_each_phase_has_its_ends(phase: Phase, discard_ends: float | None, deadline: float | None) -> None:
-    """Grace ends for the handlers, then discarding ends or closing times out, whichever comes first."""
+def test_each_phase_has_its_ends(
+    phase: Phase, calls_end: float | None, discard_ends: float | None, deadline: float | None
+) -> None:
+    """Draining has an end, grace ends for the handlers, then discarding ends or closing times out, whichever comes first."""
     life = Lifecycle()
     life.phase = phase
-    life.grace_ends, life.close_ends, life.discard_ends = 5.0, 10.0, discard_ends
+    life.drain_ends, life.grace_ends, life.calls_end = 3.0, 5.0, calls_end
+    life.close_ends, life.discard_ends = 10.0, discard_ends
     assert life.next_deadline() == deadline

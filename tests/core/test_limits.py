@@ -82,5 +82,5 @@ def test_unlimited_bounds_nothing_that_can_go_without() -> None:
     }
     assert bounded == {
         *("outbox_high", "outbox_low", "sends_policy", "handshake_timeout", "eof_grace", "discard_timeout"),
-        *("close_timeout", "given_up", "observer_queue", "nesting"),
+        *("eof_grace_sends", "close_timeout", "given_up", "observer_queue", "nesting"),
     }

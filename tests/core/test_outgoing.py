@@ -8,7 +8,7 @@ import pytest
 from tests.core.harness import ECHO, Solo, call_error_of, error_frame, names, only, response_frame
 
 from duologue.protocol.errors import CallTimeout, Executed, FrameTooLarge, Overloaded, SendTimeout
-from duologue.protocol.events import CallFailed, ResponseReceived, SendAccepted, SendFailed
+from duologue.protocol.events import CallFailed, CallReceived, ResponseReceived, SendAccepted, SendFailed
 from duologue.protocol.ids import CONTROL_SIDS
 from duologue.protocol.limits import Limits
 from duologue.protocol.pending import OutgoingCall
@@ -357,9 +357,13 @@ def test_executed_is_known_across_the_wrap() -> None:
 # -- calls that handlers make ----------------------------------------------------------------------------
 
 
+ELSEWHERE = CallReceived(ECHO, 1, b"", None)
+"""A request of another connection, whose handler calls over this one."""
+
+
 def nested(solo: Solo, payload: bytes = b"", timeout: float | None = None) -> OutgoingCall:
     deadline = None if timeout is None else solo.now + timeout
-    return solo.connection.call(ECHO, payload, deadline, solo.now, nested=True)
+    return solo.connection.call(ECHO, payload, deadline, solo.now, ELSEWHERE)
 
 
 def test_a_handlers_call_does_not_wait_for_answers_to_others() -> None:

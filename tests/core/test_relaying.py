@@ -669,6 +669,67 @@ def test_an_error_that_says_nothing_about_relaying_is_a_failure_here() -> None:
     assert failure_of(DecodeError("odd")) is FailureKind.HANDLER_FAILED
 
 
+# -- draining ------------------------------------------------------------------------------------------
+
+
+@WAYS
+def test_a_provider_that_drains(sid: int, relay: Relay) -> None:
+    """It answers what was passed to it, and nothing more is: those who relay to it are told, as at its end."""
+    relay.ask(1, sid=sid)
+    ((_, cid, _),) = relay.other.sent()
+    relay.other.connection.drain("an update", 60, START)
+    lost = only(relay.told(), RelayTargetLost)
+    assert (lost.target, lost.reason, lost.detail) == (
+        "provider",
+        CloseReason.CLOSED_LOCALLY,
+        "draining: an update",
+    )
+    relay.ask(2, sid=sid)
+    failed = only(relay.told(), RequestFailed)
+    assert (failed.kind, failed.cid) == (FailureKind.RELAY_GONE, 2)
+    assert "at provider: the connection is closed: closed locally (draining: an update)" in str(failed.error)
+    assert [error_kind(each) for each in relay.asked.sent()] == ["InternalServerError"]
+    assert relay.other.connection.phase is Phase.DRAINING
+    relay.other.feed(response_frame(cid, b"answer"))
+    assert relay.asked.sent() == [(RESPONSE_SID, 1, b"answer")]
+    assert relay.other.connection.is_drained
+    assert relay.told() == [], "it is told once"
+    nothing_held({"asked": relay.asked, "other": relay.other})
+
+
+@WAYS
+def test_one_who_asks_drains(sid: int, relay: Relay) -> None:
+    """What was passed on is answered first, and messages are still passed on."""
+    relay.ask(1, sid=sid)
+    ((_, cid, _),) = relay.other.sent()
+    relay.asked.connection.drain("", 60, START)
+    relay.ask(0, b"news", sid)
+    assert relay.other.sent() == [(sid, 0, b"news")]
+    relay.ask(2, sid=sid)
+    assert only(relay.told(), RequestFailed).kind is FailureKind.UNAVAILABLE
+    assert [error_kind(each) for each in relay.asked.sent()] == ["InternalServerError"]
+    relay.answer(cid, b"answer")
+    assert relay.asked.connection.phase is Phase.DRAINING
+    assert relay.asked.sent() == [(RESPONSE_SID, 1, b"answer")]
+    assert relay.asked.connection.is_drained
+
+
+def test_one_who_sent_has_hung_up() -> None:
+    """A message that waits for room at the provider is passed on all the same; a call is given up."""
+    relay = Relay(other=SMALL)
+    relay.link()
+    relay.ask(0, bytes(150))
+    relay.ask(0, b"waits")
+    relay.ask(3)
+    relay.asked.connection.receive_eof(START)
+    assert relay.asked.connection.phase is Phase.GRACE
+    assert [payload for _, _, payload in relay.other.sent()] == [bytes(150), b"waits"]
+    relay.asked.connection.look(START)
+    relay.asked.sent()
+    assert relay.asked.connection.phase is Phase.CLOSED
+    nothing_held({"asked": relay.asked, "other": relay.other})
+
+
 def test_the_end_of_a_target_is_shown() -> None:
     """For people who read logs."""
     lost = RelayTargetLost("provider", CloseReason.CLOSED_BY_REMOTE, "bye")

@@ -157,7 +157,19 @@ def pass_each_other(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Outbox, "take", lambda self: take(self)[::-1])
 
 
+def never_drained(patch: pytest.MonkeyPatch) -> None:
+    """Draining goes on though nothing is under way any more."""
+    patch.setattr(Ending, "_is_idle", False)
+
+
+def cancel_the_last_messages(patch: pytest.MonkeyPatch) -> None:
+    """Messages that came before the end of the stream are cancelled by it."""
+    patch.setattr(Incoming, "goes_on", False)
+
+
 DEFECTS = [
+    never_drained,
+    cancel_the_last_messages,
     keep_the_permit,
     keep_the_frame,
     close_twice,
@@ -178,7 +190,7 @@ def test_a_defect_is_found(
         walks(120, 150)
 
 
-@pytest.mark.parametrize("defect", DEFECTS[:3])
+@pytest.mark.parametrize("defect", DEFECTS[:5])
 def test_hypothesis_finds_a_defect(
     defect: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

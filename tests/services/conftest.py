@@ -122,6 +122,9 @@ class LoopPeer(Peer):
     def events(self) -> AsyncIterator[PeerEvent]:
         raise NotImplementedError
 
+    async def drain(self, reason: str = "", *, timeout: Timeout = DEFAULT) -> bool:
+        raise NotImplementedError
+
     async def close(self, reason: str = "", *, grace: float = 0.0) -> None:
         raise NotImplementedError
 

@@ -91,6 +91,9 @@ class NotingPeer(Peer):
     def events(self) -> AsyncIterator[PeerEvent]:
         raise NotImplementedError
 
+    async def drain(self, reason: str = "", *, timeout: Timeout = DEFAULT) -> bool:
+        raise NotImplementedError
+
     async def close(self, reason: str = "", *, grace: float = 0.0) -> None:
         raise NotImplementedError
 

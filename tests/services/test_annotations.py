@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import sys
+import types
 import typing
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, List, Literal, NewType, NoReturn, Optional, Protocol, TypeVar, Union
@@ -15,6 +17,14 @@ from duologue.annotations import MISSING, accepts_answer, accepts_message, resol
 
 T = TypeVar("T")
 UserId = NewType("UserId", int)
+
+
+if sys.version_info >= (3, 12):
+    Number = typing.TypeAliasType("Number", int | float)
+    MaybeNumber = typing.TypeAliasType("MaybeNumber", Annotated[Number | None, "or not"])
+else:
+    Number = types.SimpleNamespace(__value__=int | float)
+    MaybeNumber = types.SimpleNamespace(__value__=Annotated[int | float | None, "or not"])
 
 
 class Point(Message[None]):
@@ -57,6 +67,10 @@ class Closeable(Protocol):
         (dict[str, object], dict[str, Any]),
         (list[Annotated[int, "metres"]], list[int]),
         (Annotated[int, "metres"], int),
+        (Number, int),
+        (Number, Number),
+        (MaybeNumber, float | None),
+        (int | float | None, Number),
         (int, Annotated[int, "metres"]),
         (Literal[1, 2], Literal[1, 2]),
         (tuple[int, ...], tuple[int, ...]),

@@ -8,7 +8,7 @@ from typing import Annotated, Any, NamedTuple, TypedDict
 import msgspec
 import pytest
 
-from duologue import EncodeError, Message
+from duologue import ByteList, Case, EncodeError, Message
 from duologue.answers import checks_of, classes_of, converter
 
 
@@ -34,6 +34,18 @@ class Options(TypedDict):
     depth: int
 
 
+class Circle(Case):
+    radius: float
+
+
+class Ring(Circle):
+    hole: float
+
+
+class Nowhere(Case):
+    pass
+
+
 class Cat(msgspec.Struct):
     name: str
 
@@ -52,8 +64,10 @@ class Dog(msgspec.Struct):
         (list[int] | None, {type(None)}),
         (Point, {Point}),
         (Any, set()),
+        (Circle | Nowhere, {Circle, Nowhere}),
     ],
-    ids=str,
+    # Sets of classes have another order in each process, and pytest-xdist wants the same names in all.
+    ids=lambda value: f"{len(value)} classes" if isinstance(value, set) else str(value),
 )
 def test_which_objects_need_no_second_look(answer: Any, classes: set[type]) -> None:
     assert classes_of(answer) == classes
@@ -68,8 +82,10 @@ def test_which_objects_need_no_second_look(answer: Any, classes: set[type]) -> N
         (Options, {"depth": 3}),
         (Any, object()),
         (list[Stamped], [Stamped(datetime.datetime.now())]),
+        (list[Circle | Nowhere], [Circle(1.0), Nowhere()]),
+        (ByteList, b"\x00\xff"),
     ],
-    ids=["Tree", "Stamped", "Pair", "Options", "Any", "list of Stamped"],
+    ids=["Tree", "Stamped", "Pair", "Options", "Any", "list of Stamped", "list of cases", "byte list"],
 )
 def test_values_that_stay_what_they_are(answer: Any, value: Any) -> None:
     assert converter(answer)(value) == value
@@ -83,6 +99,10 @@ def test_values_that_stay_what_they_are(answer: Any, value: Any) -> None:
         (dict[str, list[int]], {"a": ["1"]}, r"at `\$\[...\]\[0\]`$"),
         (Stamped, {"at": "2024-02-29T00:00:00"}, r"Expected `datetime`, got `str` - at `\$.at`$"),
         (dict[str, Stamped], {"a": {"at": "2024-02-29T00:00:00"}}, "Expected `datetime`"),
+        (Circle | Nowhere, "Nowhere", "Expected `object`, got `str`"),
+        (Circle | Nowhere, Ring(1.0, 0.5), "required field `\\(case\\)`"),
+        (list[Circle | Nowhere], [Nowhere(), {"Circle": {}}], r"at `\$\[1\]`$"),
+        (ByteList, [1, 2], "Expected `bytes`, got `array`"),
     ],
     ids=repr,
 )

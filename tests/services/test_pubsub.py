@@ -18,6 +18,7 @@ from duologue import (
     ServiceIdError,
 )
 from duologue.protocol.routes import Mode, RequestFault
+from duologue.pubsub import PeerSubscription
 
 
 class Tick(Message[None]):
@@ -129,6 +130,20 @@ def test_a_peer_that_closes_is_no_subscriber_any_more() -> None:
     pubsub.publish(Tick(1))
     assert len(pubsub.subscriptions) == 1
     assert stays.got == [(TICK, b'{"price":1}')]
+
+
+def test_a_peer_that_drains_still_gets_what_waits_for_it() -> None:
+    """It takes nothing new, so it is no subscriber any more; what is in its feed was accepted, and may still leave."""
+    pubsub = PubSub(ticker)
+    peer = NotingPeer()
+    subscription = pubsub.subscribe(peer)
+    assert isinstance(subscription, PeerSubscription)
+    subscription._feed.put(1, TICK, b"before")
+    peer.open = False
+    pubsub.publish(Tick(1))
+    assert pubsub.subscriptions == ()
+    assert (subscription.waiting, subscription.dropped) == (1, 0)
+    assert peer.callbacks == {}
 
 
 def test_a_message_that_one_can_not_take_is_counted_there() -> None:

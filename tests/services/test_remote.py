@@ -74,7 +74,7 @@ def test_what_it_is_and_whose(loop_peer: Loop) -> None:
     peer = loop_peer(services)
     remote = peer.remote(calc)
     assert (remote.peer, remote.namespace) == (peer, calc)
-    assert repr(remote) == "<Remote 'calc' of PeerInfo(name='loop', address='loop:')>"
+    assert repr(remote) == "<Remote 'calc' of <LoopPeer loop (loop:)>>"
 
 
 async def test_an_answer_that_does_not_decode(loop_peer: Loop) -> None:
@@ -82,7 +82,8 @@ async def test_an_answer_that_does_not_decode(loop_peer: Loop) -> None:
     peer = loop_peer(services)
     peer.tamper = lambda payload: b'"three"'
     with pytest.raises(
-        AnswerUnreadable, match="calc::Add: the answer does not decode to the declared type: "
+        AnswerUnreadable,
+        match=r"calc::Add at loop \(loop:\): the answer does not decode to the declared type: ",
     ) as info:
         await peer.remote(calc).call(Add(1, 2))
     assert info.value.executed is Executed.YES
@@ -122,6 +123,6 @@ async def test_a_call_that_fails_says_which_service_it_was(loop_peer: Loop) -> N
         raise Overloaded("too many")
 
     peer.call_raw = refuse
-    with pytest.raises(Overloaded, match=r"calc::Add: too many \(executed: no\)") as caught:
+    with pytest.raises(Overloaded, match=r"calc::Add at loop \(loop:\): too many \(executed: no\)") as caught:
         await peer.remote(calc).call(Add(1, 2))
     assert caught.value.service == "calc::Add"

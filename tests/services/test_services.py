@@ -169,10 +169,10 @@ def test_a_type_that_the_wire_format_can_not_carry(wireformat: WireFormat) -> No
 def test_its_text_is_a_table() -> None:
     services = Services(Namespace("remotes", [Add, Log]), Namespace("a_longer_name", [Log]))
     services.handler(add)
-    assert repr(services).splitlines() == [
+    assert str(services).splitlines() == [
         "<Services of remotes, a_longer_name>",
         f"  remotes::Add        0x6440cfd17c374646  {__name__}.add (task)",
         "  remotes::Log        0x919acee41d4b237d  no handler",
         f"  a_longer_name::Log  {hex_id(service_id('a_longer_name', 'Log'))}  no handler",
     ]
-    assert repr(Services()) == "<Services of no namespace>"
+    assert str(Services()) == "<Services of no namespace>"

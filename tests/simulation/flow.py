@@ -281,7 +281,8 @@ class Simulation:
             if running is not None:
                 running.lend()
             try:
-                waiter = self.ends[script.via].call(script, self.plan.deadline, nested=running is not None)
+                handled = None if running is None else running.request
+                waiter = self.ends[script.via].call(script, self.plan.deadline, handled)
                 answer = yield waiter
             finally:
                 if running is not None:

@@ -189,8 +189,8 @@ class End:
 
     # -- what handlers do ------------------------------------------------------------------------
 
-    def call(self, script: Script, deadline: float | None, *, nested: bool) -> Waiter:
-        call = self.connection.call(script.sid, script.request_payload, deadline, self.clock(), nested)
+    def call(self, script: Script, deadline: float | None, handled: IncomingRequest | None) -> Waiter:
+        call = self.connection.call(script.sid, script.request_payload, deadline, self.clock(), handled)
         call.waiter = waiter = Waiter(f"the answer to {script} over {self.name}", call)
         self.waiting[waiter] = None
         self.counts["calls"] += 1

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.core.profiles import look
 
 from duologue import DecodeError
+from duologue_wireformats.byte_runs import ByteRuns
 from duologue_wireformats.cbor_scan import CborScan
 from duologue_wireformats.json_scan import JsonScan, has_long_integer, without_strings
 from duologue_wireformats.messagepack_scan import MessagePackScan
@@ -99,6 +100,110 @@ def test_json_limits_are_exact(value: Any, indent: int) -> None:
     """JSON: the same, however it is spaced, and whatever is in strings."""
     depth, items = depth_and_items(value)
     scan = JsonScan(nesting=NESTING, items=ITEMS, strict=True, integers=True, integer_keys=False)
+    payload = msgspec.json.format(msgspec.json.encode(value), indent=indent)
+    assert is_refused(scan, payload) == (depth > NESTING or items > ITEMS)
+
+
+# Around where one byte no longer does, and the bytes that say so.
+some_bytes = st.sampled_from([0, 0x17, 0x18, 0x19, 0x7F, 0x80, 0xCC, 0xFF]) | st.integers(0, 255)
+byte_runs = pytest.mark.parametrize(
+    ("runs", "write"),
+    [
+        (ByteRuns(head=0x18, below=0x18), cbor2.dumps),
+        (ByteRuns(head=0xCC, below=0x80), msgspec.msgpack.encode),
+    ],
+    ids=["cbor", "msgpack"],
+)
+
+
+@byte_runs
+@given(st.lists(some_bytes, min_size=1, max_size=60), st.binary(max_size=5), st.integers(0, 3))
+@look(brief=500, thorough=50_000)
+def test_arrays_of_bytes_are_passed(
+    runs: ByteRuns, write: Any, items: list[int], behind: bytes, before: int
+) -> None:
+    """Whatever is before and behind, exactly so many integers from 0 to 255 are passed."""
+    array = b"".join(map(write, items))
+    assert runs.after(bytes(before) + array + behind, before, len(items)) == before + len(array)
+
+
+@byte_runs
+@given(
+    st.lists(some_bytes, max_size=40),
+    st.sampled_from([256, -1, 2**40, "a", b"a", None, True, [], {}, 1.5]),
+    st.data(),
+)
+@look(brief=500, thorough=50_000)
+def test_other_arrays_are_not_passed(
+    runs: ByteRuns, write: Any, items: list[Any], other: Any, data: st.DataObject
+) -> None:
+    """One item that is something else, anywhere, and it is no array of bytes."""
+    items.insert(data.draw(st.integers(0, len(items))), other)
+    array = b"".join(map(write, items))
+    assert runs.after(b"\x00" + array + bytes(len(items)), 1, len(items)) == 1
+
+
+@byte_runs
+@given(st.lists(some_bytes, min_size=1, max_size=40))
+@look(brief=200, thorough=20_000)
+def test_arrays_of_bytes_that_end_early(runs: ByteRuns, write: Any, items: list[int]) -> None:
+    """The end of what there is shows, one way or the other."""
+    array = b"".join(map(write, items))[:-1]
+    try:
+        assert runs.after(array, 0, len(items)) > len(array)
+    except IndexError:
+        pass
+
+
+byte_values = st.recursive(
+    st.lists(some_bytes, max_size=100) | st.none() | st.text(max_size=3) | st.integers(0, 1000),
+    lambda inner: st.lists(inner, max_size=6) | st.dictionaries(texts, inner, max_size=4),
+    max_leaves=30,
+)
+
+
+def without_byte_lists(value: Any) -> Any:
+    """The same with one value for each array of bytes, however long."""
+    if isinstance(value, dict):
+        return {key: without_byte_lists(part) for key, part in value.items()}
+    if isinstance(value, list):
+        are_bytes = value and all(isinstance(part, int) and 0 <= part < 256 for part in value)
+        return [] if are_bytes else [without_byte_lists(part) for part in value]
+    return value
+
+
+@given(byte_values)
+@look(brief=300, thorough=20_000)
+def test_limits_are_exact_with_byte_lists(value: Any) -> None:
+    """Where some are declared, an array of bytes counts as one value, and as deep as every array; everything else counts as ever."""
+    (depth, _), (_, items) = depth_and_items(value), depth_and_items(without_byte_lists(value))
+    expected = depth > NESTING or items > ITEMS
+    cbor = CborScan(nesting=NESTING, items=ITEMS, integer_keys=False, tags=(), byte_lists=True)
+    pack = MessagePackScan(nesting=NESTING, items=ITEMS, integer_keys=False, strict=True, byte_lists=True)
+    for scan, payload in ((cbor, cbor2.dumps(value)), (pack, msgspec.msgpack.encode(value))):
+        assert is_refused(scan, payload) == expected
+        assert is_refused(scan, payload + b"\x00")
+        assert is_refused(scan, payload[:-1])
+
+
+@given(byte_values, st.integers(0, 2))
+@look(brief=300, thorough=20_000)
+def test_json_limits_with_byte_lists(value: Any, indent: int) -> None:
+    """JSON takes every array of integers with up to three digits for one, since 999 costs as little as 255."""
+
+    def grown(part: Any) -> Any:
+        return 1000 if type(part) is int and 256 <= part < 1000 else part
+
+    def without_middling(part: Any) -> Any:
+        if isinstance(part, dict):
+            return {key: without_middling(each) for key, each in part.items()}
+        return [without_middling(each) for each in part] if isinstance(part, list) else grown(part)
+
+    value = without_middling(value)
+    (depth, _), (_, items) = depth_and_items(value), depth_and_items(without_byte_lists(value))
+    scan = JsonScan(
+        nesting=NESTING, items=ITEMS, strict=True, integers=True, integer_keys=False, byte_lists=True
+    )
     payload = msgspec.json.format(msgspec.json.encode(value), indent=indent)
     assert is_refused(scan, payload) == (depth > NESTING or items > ITEMS)
 

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 import cbor2
 
-from duologue.errors import DecodeError, EncodeError
+from duologue.errors import DecodeError
 from duologue.plugins import hookimpl
 from duologue.wireformat import Codec
 from duologue_wireformats.cbor_scan import CborScan
@@ -60,13 +60,19 @@ class Cbor(TypedWireFormat):
 
     def _value_codec(self, schema: Schema) -> Codec[Any]:
         checks = self._checks(schema)
-        return PlainCodec(self.name, schema, checks, _writer(checks.check), self._reader(schema), binary=True)
+        return PlainCodec(
+            self.name, schema, checks, _writer(checks.check_plain), self._reader(schema), binary=True
+        )
 
     def _reader(self, schema: Schema) -> Read:
         """From a payload to plain data, with every check."""
         items, always = self.items, schema.is_open or schema.has_integer_keys
         scan = CborScan(
-            nesting=self.nesting, items=items, integer_keys=schema.has_integer_keys, tags=self._tags
+            nesting=self.nesting,
+            items=items,
+            integer_keys=schema.has_integer_keys,
+            tags=self._tags,
+            byte_lists=schema.has_byte_lists,
         ).check
         decoders: dict[int, Any] = dict.fromkeys(_BUILT_IN, _refuse_tag)
         decoders.update({tag: _called_with_content(make) for tag, make in self._tags.items()})
@@ -121,10 +127,7 @@ def _writer(check: Callable[[Any], None]) -> Write:
     def write(plain: Any) -> bytes:
         payload: bytes = dumps(plain)
         if len(payload) >= _SMALLEST_WITH_BIG_INTEGER and has_big_integer(payload):
-            try:
-                check(plain)
-            except EncodeError as exc:
-                raise OverflowError from exc  # the codec finds the same in the message itself, where fields have names
+            check(plain)
         return payload
 
     return write

@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Container
 
 from duologue.errors import DecodeError
+from duologue_wireformats.byte_runs import ByteRuns
 
 _ENDLESS = 1 << 62
 """How many items an indefinite container has, until its break comes. Even, so that keys are at even counts here too."""
 _BREAK = 0xFF
 _BAD_KEY = "A key of a map is not a text, byte string or declared integer"
 _SMALL_INTEGERS = bytes(range(0x18))
+_BYTES = ByteRuns(head=0x18, below=0x18)
 _SHORT_RUN = 8
 """Shorter arrays are walked over: asking whether they are uniform would cost as much."""
 
@@ -47,12 +49,22 @@ _SIZES = _sizes()
 class CborScan:
     """The rules that a payload must keep."""
 
-    def __init__(self, *, nesting: int, items: int, integer_keys: bool, tags: Container[int]) -> None:
+    def __init__(
+        self,
+        *,
+        nesting: int,
+        items: int,
+        integer_keys: bool,
+        tags: Container[int],
+        byte_lists: bool = False,
+    ) -> None:
+        """`byte_lists`: arrays of integers from 0 to 255 may be long, since the type declares some. They count as one value."""
         self._nesting = nesting
         self._items = items
         self._first_key = 0x00 if integer_keys else 0x40
         """Keys begin with bytes from this one on: integers up to 0x3f, then byte strings, then texts up to 0x7f."""
         self._tags = tags
+        self._byte_lists = byte_lists
 
     def check(self, data: bytes) -> None:
         """Raise `DecodeError` unless the payload is exactly one item, within the limits and with nothing exotic in it."""
@@ -101,6 +113,13 @@ class CborScan:
             elif count < 0:
                 count = _ENDLESS
             else:
+                if (
+                    self._byte_lists
+                    and major == 4
+                    and (after := _BYTES.after(data, position, count)) > position
+                ):
+                    position = after
+                    continue
                 budget = self._spend(budget, count)
                 if count > len(data) - position:
                     raise IndexError

@@ -12,30 +12,43 @@ from duologue.errors import DecodeError
 
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 """A string, or what has begun as one at the end. It never goes back, and so takes linear time whatever the text is."""
-_LONG = re.compile(rb"\d{20}")
 _LONG_INTEGER = re.compile(rb"(?<![\d.eE+-])-?\d{20,}(?![\d.eE])")
 """An integer that may be out of range: -2^64 and 2^64 - 1 have 20 digits."""
 _LONG_KEY = re.compile(rb'"-?\d{20,}"\s*:')
+_BYTE_LIST = re.compile(rb"\[\d{1,3}+(?:,\d{1,3}+)*+\]")
+"""An array of integers that have no more digits than 255. It never goes back either."""
 _DIGITS_OF_LIMIT = 20
 _SPACE = b" \t\r\n"
 _NOT_BRACKETS = bytes(set(range(0x100)) - set(b"[]{}"))
 _DIGITS_ALIKE = bytes(0x30 if 0x30 <= byte <= 0x39 else 0x20 for byte in range(0x100))
+_TWENTY_DIGITS = b"0" * _DIGITS_OF_LIMIT
 _ROUND = bytes.maketrans(b"[]{}", b"()()")
 
 
 class JsonScan:
     """The rules that a payload must keep."""
 
-    def __init__(self, *, nesting: int, items: int, strict: bool, integers: bool, integer_keys: bool) -> None:
+    def __init__(
+        self,
+        *,
+        nesting: int,
+        items: int,
+        strict: bool,
+        integers: bool,
+        integer_keys: bool,
+        byte_lists: bool = False,
+    ) -> None:
         """`strict`: of texts with fewer bytes than there may be values, too, ask how deep they are.
 
         `integers`: there may be some, so they must be in range. `integer_keys`: of a dict, where they are texts.
+        `byte_lists`: arrays of small integers may be long, since the type declares some. They count as one value.
         """
         self._nesting = nesting
         self._items = items
         self._strict = strict
         self._integers = integers
         self._integer_keys = integer_keys
+        self._byte_lists = byte_lists
         self.short = min(nesting, items) if strict else items
         """A text of no more bytes can't break a rule: each bracket and each digit takes one."""
         if integers:
@@ -57,12 +70,13 @@ class JsonScan:
         quotes = text.count(b'"') - text.count(b'\\"')
         if quotes > 4 * self._items:
             raise self._too_many()
-        bare = without_strings(text).translate(None, _SPACE)
-        openings = bare.count(b"[") + bare.count(b"{")
-        empty = bare.count(b"[]") + bare.count(b"{}")
-        if 1 + bare.count(b",") + openings - empty > self._items:
+        bare = without_strings(text, b"s").translate(None, _SPACE)  # no digit: texts are no bytes
+        counted = _BYTE_LIST.sub(b"0", bare) if self._byte_lists else bare
+        openings = counted.count(b"[") + counted.count(b"{")
+        empty = counted.count(b"[]") + counted.count(b"{}")
+        if 1 + counted.count(b",") + openings - empty > self._items:
             raise self._too_many()
-        if openings > self._nesting:
+        if bare.count(b"[") + bare.count(b"{") > self._nesting:
             self._check_depth(bare)
 
     def _too_many(self) -> DecodeError:
@@ -94,7 +108,7 @@ def has_long_integer(text: bytes) -> bool:
     return (
         len(text) >= _DIGITS_OF_LIMIT
         and text[::5].translate(_DIGITS_ALIKE).find(b"0000") >= 0
-        and _LONG.search(text) is not None
+        and text.translate(_DIGITS_ALIKE).find(_TWENTY_DIGITS) >= 0
     )
 
 
@@ -104,8 +118,8 @@ def _check_range(digits: bytes) -> None:
         raise DecodeError("Integers must be from -2^64 to 2^64 - 1")
 
 
-def without_strings(text: bytes) -> bytes:
-    """The text with a zero in the place of each string."""
+def without_strings(text: bytes, instead: bytes = b"0") -> bytes:
+    """The text with one byte in the place of each string."""
     if b"\\" in text:
-        return _STRING.sub(b"0", text)
-    return b"0".join(text.split(b'"')[::2])
+        return _STRING.sub(instead, text)
+    return instead.join(text.split(b'"')[::2])

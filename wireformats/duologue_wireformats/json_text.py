@@ -39,12 +39,13 @@ class Json(TypedWireFormat):
             self.name,
             schema,
             checks,
-            write,
+            # An open type's values are looked at before they are written.
+            write if schema.is_open else _careful(write, checks.check_plain, schema),
             self._reader(schema),
             binary=False,
             text_keys=schema.has_integer_keys,
         )
-        if schema.is_open:
+        if schema.is_open or schema.has_forms:
             return plain
         # What is deeper than a closed type is in unknown fields, which msgspec skips with a guard on recursion and
         # little stack: no need to look how deep a text is that can't hold too many values either.
@@ -66,6 +67,7 @@ class Json(TypedWireFormat):
             strict=strict,
             integers=schema.has_integers or schema.is_open,
             integer_keys=schema.has_integer_keys,
+            byte_lists=schema.has_byte_lists,
         )
 
     def _reader(self, schema: Schema) -> Read:
@@ -82,6 +84,11 @@ class Json(TypedWireFormat):
             return plain
 
         return read
+
+
+_CONTAINERS = frozenset([dict, list])
+_SHORT_LIST = 8
+"""Shorter lists are walked over: asking what is in them would cost as much."""
 
 
 @hookimpl
@@ -114,6 +121,6 @@ def _members(plain: Any) -> int:
         if is_dict(value):
             count += len(value)
             rest.extend(value.values())
-        elif is_list(value):
+        elif is_list(value) and (len(value) < _SHORT_LIST or not _CONTAINERS.isdisjoint(map(type, value))):
             rest.extend(value)
     return count

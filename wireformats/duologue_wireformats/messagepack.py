@@ -29,7 +29,7 @@ class MessagePack(TypedWireFormat):
         decoder = msgspec.msgpack.Decoder(schema.type_)
         write, checks = msgspec.msgpack.Encoder().encode, self._checks(schema)
         plain = PlainCodec[Any](self.name, schema, checks, write, self._reader(schema), binary=True)
-        if schema.is_open or schema.has_instants:
+        if schema.is_open or schema.has_instants or schema.has_forms:
             return plain
         # A payload of no more bytes can't hold too many items. Nor can it do harm by its depth: what is deeper than
         # the type is in unknown fields, which msgspec skips with a guard on recursion and little stack.
@@ -46,9 +46,13 @@ class MessagePack(TypedWireFormat):
 
     def _reader(self, schema: Schema) -> Read:
         """For open types: from a payload to plain data, with every check."""
-        items, integer_keys = self.items, schema.has_integer_keys
+        items, integer_keys, byte_lists = self.items, schema.has_integer_keys, schema.has_byte_lists
         scan = MessagePackScan(
-            nesting=self.nesting, items=items, integer_keys=integer_keys, strict=True
+            nesting=self.nesting,
+            items=items,
+            integer_keys=integer_keys,
+            strict=True,
+            byte_lists=byte_lists,
         ).check
 
         def read(payload: bytes) -> Any:
@@ -60,7 +64,7 @@ class MessagePack(TypedWireFormat):
                 object_pairs_hook=_without_duplicates,
                 max_str_len=size,
                 max_bin_len=size,
-                max_array_len=min(items, size),
+                max_array_len=size if byte_lists else min(items, size),
                 max_map_len=min(items, size),
                 max_ext_len=0,
             )

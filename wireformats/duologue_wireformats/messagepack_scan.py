@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from duologue.errors import DecodeError
+from duologue_wireformats.byte_runs import ByteRuns
 
+_BYTES = ByteRuns(head=0xCC, below=0x80)
 _SHORT_RUN = 8
 _ARRAYS = {0xDC: 2, 0xDD: 4}
 _MAPS = {0xDE: 2, 0xDF: 4}
@@ -37,7 +39,10 @@ _ARE_INTEGERS = frozenset([*range(0x80), *range(0xE0, 0x100), *range(0xCC, 0xD4)
 class MessagePackScan:
     """The rules that a payload must keep. `strict` asks for keys that are allowed, and for no extension types."""
 
-    def __init__(self, *, nesting: int, items: int, integer_keys: bool, strict: bool) -> None:
+    def __init__(
+        self, *, nesting: int, items: int, integer_keys: bool, strict: bool, byte_lists: bool = False
+    ) -> None:
+        """`byte_lists`: arrays of integers from 0 to 255 may be long, since the type declares some. They count as one value."""
         self._nesting = nesting
         self._items = items
         self._keys = (
@@ -48,6 +53,7 @@ class MessagePackScan:
             else _ARE_TEXTS
         )
         """The bytes that a key may begin with."""
+        self._byte_lists = byte_lists
         self._refused = _ARE_EXTENSIONS if strict else frozenset[int]()
 
     def check(self, data: bytes) -> None:
@@ -91,6 +97,13 @@ class MessagePackScan:
             if count:
                 if len(outer) >= self._nesting:
                     raise DecodeError(f"Nested deeper than {self._nesting}")
+                if (
+                    self._byte_lists
+                    and not makes_map
+                    and (after := _BYTES.after(data, position, count)) > position
+                ):
+                    position = after
+                    continue
                 budget -= count
                 if budget < 0:
                     raise DecodeError(f"More than {self._items} values in one payload")

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from typing import Any, TypeGuard
 
+# Tuples that are made once: a union in the call would be made anew with each.
+_SEQUENCES = (list, tuple)
+_COLLECTIONS = (list, tuple, set, frozenset)
+
 # `isinstance(value, list)` leaves a type checker with a list of nobody knows what.
 
 
 def is_list(value: object) -> TypeGuard[list[Any]]:
     """Whether it is an array."""
     return isinstance(value, list)
+
+
+def is_sequence(value: object) -> TypeGuard[list[Any] | tuple[Any, ...]]:
+    """Whether it is an array that has not been written yet: msgspec leaves tuples as they are."""
+    return isinstance(value, _SEQUENCES)
 
 
 def is_dict(value: object) -> TypeGuard[dict[Any, Any]]:
@@ -19,4 +28,4 @@ def is_dict(value: object) -> TypeGuard[dict[Any, Any]]:
 
 def is_collection(value: object) -> TypeGuard[list[Any] | tuple[Any, ...] | set[Any] | frozenset[Any]]:
     """Whether it becomes an array when it is written."""
-    return isinstance(value, list | tuple | set | frozenset)
+    return isinstance(value, _COLLECTIONS)

@@ -7,7 +7,7 @@ an `Any` in it (a bare `dict` or `list` has one), or is recursive: then what it 
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn, cast, get_origin
 
@@ -15,8 +15,13 @@ import msgspec
 import msgspec.inspect as mi
 
 from duologue.annotations import text_of
+from duologue.cases import Case, case_name
 from duologue.errors import RegistrationError
 from duologue.messages import Message, Shape, shape_of
+from duologue_wireformats.forms import case_of, is_array, is_list_of_bytes, names_of, without_metadata
+
+_BESIDE_CASES = (mi.NoneType, mi.BoolType, mi.IntType, mi.FloatType)
+"""What may be in a union with cases, besides arrays: everything else is a text in some format, or a map."""
 
 
 @dataclass(slots=True)
@@ -38,6 +43,13 @@ class Schema:
     has_floats: bool = False
     has_instants: bool = False
     """It has a `datetime`, which msgspec's MessagePack writes as an extension type."""
+    has_cases: bool = False
+    has_byte_lists: bool = False
+
+    @property
+    def has_forms(self) -> bool:
+        """Whether something in it is written in another form than msgspec gives it."""
+        return self.has_cases or self.has_byte_lists
 
 
 def read_schema(type_: Any) -> Schema:
@@ -82,8 +94,10 @@ class _Reader:
             case mi.DateTimeType():
                 self._schema.has_instants = True
             case mi.Metadata():
+                self._schema.has_byte_lists |= is_list_of_bytes(node)
                 self.read(node.type, path)
             case mi.UnionType():
+                _check_union(node.types, path)
                 for each in node.types:
                     self.read(each, path)
             case mi.DictType():
@@ -112,6 +126,7 @@ class _Reader:
         if id(node) in self._around | self._done:
             return
         if isinstance(node, mi.StructType):
+            self._schema.has_cases |= case_of(node) is not None
             _check_struct(node, path)
         self._around.add(id(node))
         for field in node.fields:
@@ -123,6 +138,10 @@ class _Reader:
         if isinstance(node, mi.AnyType):
             return  # texts and byte strings, as in every map that is not declared
         _check_hashable(node, path, "the keys of a dict")
+        if is_list_of_bytes(node):
+            raise RegistrationError(
+                f"{path} has keys that are a ByteList, and arrays can't be keys: use bytes"
+            )
         if any(_is_integer(each) for each in _parts(node)):
             self._schema.has_integer_keys = True
             if any(_is_other(each) for each in _parts(node)):
@@ -152,6 +171,10 @@ def _is_other(node: mi.Type) -> bool:
     return not _is_integer(node)  # the values of an enum are all of one kind
 
 
+def _kind(node: mi.Type) -> str:
+    return type(node).__name__.removesuffix("Type").lower()
+
+
 def _members(node: mi.EnumType) -> Iterable[enum.Enum]:
     return node.cls
 
@@ -164,17 +187,38 @@ def _check_hashable(node: mi.Type, path: str, what: str) -> None:
     fine = (mi.StrType, mi.BytesType, mi.IntType, mi.EnumType, mi.LiteralType)
     for each in _parts(node):
         if not isinstance(each, fine):
-            kind = type(each).__name__.removesuffix("Type").lower()
             raise RegistrationError(
-                f"{path} has {what} of {kind}: let them be str, bytes, int, an enum or a Literal, since others can be made to collide"
+                f"{path} has {what} of {_kind(each)}: let them be str, bytes, int, an enum or a Literal, since others can be made to collide"
             )
 
 
+def _check_union(nodes: Sequence[mi.Type], path: str) -> None:
+    cases = [case for each in nodes if (case := case_of(each))]
+    others = [without_metadata(each) for each in nodes if not case_of(each)]
+    names = [case_name(case) for case in cases]
+    if len(set(names)) < len(names):
+        raise RegistrationError(
+            f"{path} has two cases with one name, of {names_of(cases)}: give one another name, `class Mine(Case, name=...)`"
+        )
+    for each in others if cases else ():
+        if not isinstance(each, _BESIDE_CASES) and not is_array(each):
+            raise RegistrationError(
+                f"{path} has cases beside {_kind(each)}: they are texts and maps, so only None, numbers and arrays can be told "
+                "from them; make it a case of its own, `class Mine(Case, newtype=True)`"
+            )
+    if any(map(is_list_of_bytes, nodes)) and any(map(is_array, nodes)):
+        raise RegistrationError(
+            f"{path} has a ByteList beside another array, and can't tell them apart: use bytes"
+        )
+
+
 def _check_struct(node: mi.StructType, path: str) -> None:
-    if node.tag is not None:
+    if node.cls is Case:
+        raise RegistrationError(f"{path} is a Case: write the union of its cases, `Circle | Square`")
+    if node.tag is not None and case_of(node) is None:
         raise RegistrationError(
             f"{path} is the msgspec-tagged struct {text_of(node.cls)}: its tag would be a field among the others, which "
-            "no Rust peer writes or reads; declare the cases as optional fields instead"
+            "no Rust peer writes or reads; derive the cases from duologue.Case instead"
         )
     kind = message_class(node.cls)
     if kind is not None and shape_of(kind) in (Shape.VALUE, Shape.NOTHING):

@@ -19,10 +19,10 @@ from duologue.errors import DecodeError, EncodeError, RegistrationError
 from duologue.messages import Shape, shape_of
 from duologue.protocol.limits import Limits
 from duologue.wireformat import Codec, WireFormat
-from duologue_wireformats.bytestrings import with_byte_strings
+from duologue_wireformats.conversion import any_writer, plain_reader, plain_writer
 from duologue_wireformats.faults import decode_fault
 from duologue_wireformats.schema import Schema, message_class, read_schema
-from duologue_wireformats.values import ValueChecks
+from duologue_wireformats.values import CaseMet, FormChecks, ValueChecks
 
 T = TypeVar("T")
 
@@ -73,13 +73,14 @@ class TypedWireFormat(WireFormat):
         return self._plain.decode(payload)
 
     def _checks(self, schema: Schema) -> ValueChecks:
-        return ValueChecks(
+        checks = ValueChecks(
             name=self.name,
             nesting=self.nesting,
             lowest=self.lowest_integer,
             integer_keys=schema.has_integer_keys,
             finite=not self.has_nan,
         )
+        return FormChecks(checks, byte_lists=schema.has_byte_lists) if schema.has_forms else checks
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(nesting={self.nesting}, items={self.items})"
@@ -162,8 +163,21 @@ class PlainCodec(Codec[T]):
             if self._is_open:
                 self._checks.check(value)
             return self._write(self._to_plain(value))
+        except CaseMet:
+            pass
         except Exception as exc:
             error = self._checks.fault(value, exc)
+            raise error from error.__cause__
+        return self._encode_with_cases(value)
+
+    def _encode_with_cases(self, value: T) -> bytes:
+        """Write a value that has cases of tagged unions where anything may be."""
+        checks = FormChecks(self._checks)
+        try:
+            checks.check(value)
+            return self._write(any_writer(value))
+        except Exception as exc:
+            error = checks.fault(value, exc)
             raise error from error.__cause__
 
     def decode(self, payload: bytes) -> T:
@@ -219,37 +233,6 @@ class DirectCodec(Codec[T]):
             return self._reread(payload)  # type: ignore[no-any-return]
         error = decode_fault(exc, self._name)
         raise error from error.__cause__
-
-
-def plain_writer(schema: Schema, *, binary: bool) -> Callable[[Any], Any]:
-    """From objects to plain data."""
-    to_builtins = msgspec.to_builtins
-    if not binary or not (schema.has_bytes or schema.is_open):
-        return to_builtins  # saying that there is nothing special costs as much as the conversion
-
-    def with_bytes(value: Any) -> Any:
-        return to_builtins(value, builtin_types=(bytes, bytearray))
-
-    return with_bytes
-
-
-def plain_reader(schema: Schema, *, binary: bool, text_keys: bool) -> Callable[[Any], Any]:
-    """From plain data to objects."""
-    convert, type_ = msgspec.convert, schema.type_
-    if not schema.has_bytes and not text_keys:
-        return lambda plain: convert(plain, type_)
-
-    # Without this msgspec would take a text for base64.
-    native = (bytes, bytearray) if binary else ()
-
-    def with_bytes(plain: Any) -> Any:
-        try:
-            return convert(plain, type_, builtin_types=native, str_keys=text_keys)
-        except msgspec.ValidationError:
-            again = with_byte_strings(plain, schema.tree)
-            return convert(again, type_, builtin_types=native, str_keys=text_keys)
-
-    return with_bytes
 
 
 def _shape(kind: Any) -> Shape:

@@ -15,9 +15,12 @@ from typing import Any
 
 import msgspec
 
+from duologue.cases import Case, CaseMeta, case_shape
 from duologue.errors import EncodeError
+from duologue.messages import Shape
 from duologue_wireformats.plain import is_collection, is_dict
 
+_UNSET = msgspec.UNSET
 _HARMLESS = (NoneType, bool, bytes, bytearray)
 
 
@@ -28,6 +31,10 @@ class _Flaw(Exception):
         super().__init__(text)
         self.text = text
         self.steps: list[str] = []
+
+
+class CaseMet(Exception):
+    """There is a case of a tagged union in a place where none is declared, but anything may be."""
 
 
 class ValueChecks:
@@ -52,6 +59,13 @@ class ValueChecks:
         except RecursionError:  # where somebody has raised the limit over Python's own
             raise EncodeError("Nested too deep") from None
 
+    def check_plain(self, plain: Any) -> None:
+        """The same for what has been made of a value. The codec finds the fault again in the value itself, where fields have names."""
+        try:
+            self.check(plain)
+        except EncodeError as exc:
+            raise OverflowError from exc
+
     def fault(self, value: Any, exc: Exception) -> EncodeError:
         """The error for a value whose writing failed with `exc`."""
         if isinstance(exc, EncodeError):
@@ -60,6 +74,8 @@ class ValueChecks:
             self.check(value)
         except EncodeError as error:
             return error
+        except CaseMet:
+            pass  # what is wrong with it was not found without looking into it
         unexplained = EncodeError(
             f"A {type(value).__name__} can't be written as {self._name}: {type(exc).__name__}"
         )
@@ -112,14 +128,20 @@ class ValueChecks:
         if names is None:
             _check_single(value)
             return
+        if value.__class__.__class__ is CaseMeta:
+            room = self._room_in_case(value, room)
         name = ""
         try:
             for name in names:
-                if (part := getattr(value, name, msgspec.UNSET)) is not msgspec.UNSET:
+                if (part := getattr(value, name, _UNSET)) is not _UNSET:
                     self._check(part, room)
         except _Flaw as flaw:
             flaw.steps.append(f".{name}")
             raise
+
+    def _room_in_case(self, case: Case, room: int) -> int:
+        """The room for the fields of a case, where there would be so much in a map."""
+        raise CaseMet
 
     def _check_integer(self, value: int) -> None:
         if not self._lowest <= value < 2**64:
@@ -139,6 +161,24 @@ class ValueChecks:
             self._check_integer(key)
         elif not isinstance(key, bytes):
             raise _Flaw("Keys of a dict must be str, bytes or int, or an enum of them")
+
+
+class FormChecks(ValueChecks):
+    """For values with cases and lists of bytes, which lie deeper on the wire than they do in the value."""
+
+    def __init__(self, like: ValueChecks, *, byte_lists: bool = False) -> None:
+        """The rules are those of another. `byte_lists`: some bytes may be arrays, so none can be where no array could."""
+        self.__dict__.update(vars(like))
+        self._byte_lists = byte_lists
+
+    def _check(self, value: Any, room: int) -> None:
+        if room == 0 and self._byte_lists and isinstance(value, bytes | bytearray) and value:
+            room = -1
+        super()._check(value, room)
+
+    def _room_in_case(self, case: Case, room: int) -> int:
+        # Around the data is the map with one entry, and the data of a newtype is no second one.
+        return room if case_shape(type(case)) is Shape.VALUE else room - 1
 
 
 def _check_text(value: str) -> None:

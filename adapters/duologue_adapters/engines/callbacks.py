@@ -13,12 +13,15 @@ from contextvars import copy_context
 from types import TracebackType
 from typing import Any
 
+import anyio.abc
+
 from duologue_adapters.engines.endings import end_in
-from duologue_adapters.engines.listener import SocketListener, listening_socket, url_of
 from duologue_adapters.engines.pipes import PipeLink
 from duologue_adapters.engines.sockets import SocketLink
+from duologue_adapters.engines.streamlink import StreamLink
+from duologue_adapters.engines.tcp import TcpListener, connected_to_itself, is_to_itself, tune
 from duologue_adapters.engines.threads import Threads
-from duologue_adapters.ports import Engine, Job, Link, Listener, Timer
+from duologue_adapters.ports import HEARTBEAT, Engine, Job, Link, Listener, Timer
 
 
 class CallbacksEngine(Engine, AbstractAsyncContextManager[Engine]):
@@ -27,6 +30,7 @@ class CallbacksEngine(Engine, AbstractAsyncContextManager[Engine]):
     def __init__(self) -> None:
         self._loop = loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()  # the loop itself holds tasks only weakly
+        self._streams: set[asyncio.Task[None]] = set()
         self._threads = Threads(loop.call_soon_threadsafe)
         self.context = copy_context()
         self.now = time.monotonic
@@ -44,6 +48,8 @@ class CallbacksEngine(Engine, AbstractAsyncContextManager[Engine]):
         tasks = self._tasks - {asyncio.current_task()}  # it may be a handler that leaves
         for task in tasks:
             task.cancel()
+        # Those of streams end by themselves, as their links have been cut. Cancelled too early they would leave theirs open.
+        tasks |= self._streams
         if tasks:
             await self.finish(lambda: asyncio.wait(tasks, timeout=10.0))
 
@@ -101,14 +107,18 @@ class CallbacksEngine(Engine, AbstractAsyncContextManager[Engine]):
         if cancelled is not None:
             raise cancelled
 
-    async def connect_tcp(self, host: str, port: int) -> Link:
-        _, link = await self._loop.create_connection(SocketLink, host, port)
+    async def connect_tcp(self, host: str, port: int, heartbeat: float = HEARTBEAT) -> Link:
+        transport, link = await self._loop.create_connection(SocketLink, host, port)
+        if (sock := transport.get_extra_info("socket")) is not None:
+            if is_to_itself(sock):
+                transport.abort()
+                raise connected_to_itself()
+            tune(sock, heartbeat)
         return link
 
-    async def listen_tcp(self, host: str, port: int) -> Listener:
+    async def listen_tcp(self, host: str, port: int, heartbeat: float = HEARTBEAT) -> Listener:
         infos = await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        sock = listening_socket(infos[0][0], infos[0][4])
-        return SocketListener(self, sock, url_of(sock))
+        return TcpListener(self, infos, heartbeat)
 
     async def socket_link(self, sock: socket.socket) -> Link:
         try:
@@ -118,6 +128,14 @@ class CallbacksEngine(Engine, AbstractAsyncContextManager[Engine]):
             sock.close()
             raise
         return link
+
+    def stream_link(self, stream: anyio.abc.AnyByteStream, address: str = "") -> Link:
+        return StreamLink(self._start_stream, stream, address)
+
+    def _start_stream(self, function: Callable[..., Coroutine[Any, Any, None]], *args: object) -> None:
+        task = self._loop.create_task(function(*args), context=self.context.copy())
+        self._streams.add(task)
+        task.add_done_callback(self._streams.discard)
 
     def pipe_link(self, reader: int, writer: int) -> Link:
         return PipeLink(self._loop, reader, writer)

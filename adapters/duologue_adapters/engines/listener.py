@@ -10,12 +10,12 @@ import anyio
 
 from duologue_adapters.ports import Engine, Link, Listener
 
-BACKLOG = 1024
-"""Connections that may wait until they are accepted."""
-
 
 class SocketListener(Listener):
-    """A listening socket. Links are accepted one by one when asked, so that accepting can pause."""
+    """A socket that listens, and does not block. Links are accepted one by one when asked, so that accepting can pause."""
+
+    backlog = 1024
+    """Connections that may wait until they are accepted, for `socket.listen`."""
 
     def __init__(self, engine: Engine, sock: socket.socket, url: str) -> None:
         self.url = url
@@ -33,9 +33,10 @@ class SocketListener(Listener):
             except ConnectionAbortedError:
                 continue
             with suppress(ConnectionAbortedError):  # it has gone again: the next one, then
-                return await self._link(sock)
+                return await self.link_over(sock)
 
-    async def _link(self, sock: socket.socket) -> Link:
+    async def link_over(self, sock: socket.socket) -> Link:
+        """The link of a socket that was accepted. Override it to say more of the other end."""
         return await self._engine.socket_link(sock)
 
     def close(self) -> None:
@@ -49,7 +50,7 @@ def listening_socket(family: int, address: Any) -> socket.socket:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.setblocking(False)
         sock.bind(address)
-        sock.listen(BACKLOG)
+        sock.listen(SocketListener.backlog)
     except BaseException:
         sock.close()
         raise

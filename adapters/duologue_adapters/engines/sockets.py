@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import weakref
-from contextlib import suppress
 from typing import Any, cast
 
 from duologue_adapters.ports import Link, Receiver
@@ -137,8 +135,6 @@ class SocketLink(asyncio.BufferedProtocol, Link):
         transport.set_write_buffer_limits(0)
         transport.pause_reading()  # until someone is there to be called back
         self.address = name_of(transport.get_extra_info("peername"))
-        if (sock := transport.get_extra_info("socket")) is not None:
-            tune(sock)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._buffer
@@ -174,23 +170,6 @@ class SocketLink(asyncio.BufferedProtocol, Link):
         self._lost = "" if exc is None else f"{type(exc).__name__}: {exc}"
         if self._receiver is not None:
             self._receiver.connection_lost(self._lost)
-
-
-def tune(sock: socket.socket) -> None:
-    """No delay for small frames; a silent partition ends the connection after 40 s, whether or not we write."""
-    if sock.family not in (socket.AF_INET, socket.AF_INET6):
-        return
-    with suppress(OSError):  # some systems refuse it for a connection that is lost already
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for option, value in (
-            ("TCP_KEEPIDLE", 20),
-            ("TCP_KEEPINTVL", 5),
-            ("TCP_KEEPCNT", 4),
-            ("TCP_USER_TIMEOUT", 40_000),
-        ):
-            if hasattr(socket, option):  # not everywhere
-                sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
 
 
 def name_of(peername: tuple[Any, ...] | str | bytes | None) -> str:

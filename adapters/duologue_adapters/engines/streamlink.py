@@ -1,7 +1,8 @@
-"""Links over anyio byte streams: two tasks, one that reads and one that writes."""
+"""Links over streams of anyio: two tasks, one that reads and one that writes."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
@@ -14,14 +15,17 @@ READ_SIZE = 64 * 1024
 WRITE_SIZE = 64 * 1024
 
 
-class StreamLink(Link):
-    """A byte stream that is open: a socket on trio, or whatever a user brings."""
+StartSoon = Callable[..., object]
+"""Called with a coroutine function and its arguments, as a task group's `start_soon`."""
 
-    def __init__(
-        self, group: anyio.abc.TaskGroup, stream: anyio.abc.AnyByteStream, address: str = ""
-    ) -> None:
+
+class StreamLink(Link):
+    """A stream that is open: a socket on trio, or whatever a user or an adapter brings."""
+
+    def __init__(self, start_soon: StartSoon, stream: anyio.abc.AnyByteStream, address: str = "") -> None:
+        """`start_soon` runs a function in a task that is never cancelled before its first step: it closes the stream."""
         self.address = address
-        self._group = group
+        self._start_soon = start_soon
         self._stream = stream
         self._is_started = False
         self._scope = anyio.CancelScope()
@@ -38,7 +42,7 @@ class StreamLink(Link):
         if self._is_lost:
             receiver.connection_lost("")
         else:
-            self._group.start_soon(self._run, receiver)
+            self._start_soon(self._run, receiver)
 
     def write(self, buffers: list[bytes]) -> bool:
         self._outgoing += buffers
@@ -66,7 +70,7 @@ class StreamLink(Link):
             self._scope.cancel()
         elif not self._is_lost:
             self._is_lost = True
-            self._group.start_soon(self._close)
+            self._start_soon(self._close)
 
     async def _run(self, receiver: Receiver) -> None:
         """Read and write until the link is cut or broken. All of it ends here, and is told once."""

@@ -1,4 +1,4 @@
-"""The engine on anyio: trio, and any byte stream that a user brings, on either loop."""
+"""The engine on anyio, for trio: streams, and tasks in groups."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ import anyio.abc
 import anyio.lowlevel
 
 from duologue_adapters.engines.endings import end_in, end_of_process_in
-from duologue_adapters.engines.listener import SocketListener, listening_socket, url_of
 from duologue_adapters.engines.pipes import PipeStream
-from duologue_adapters.engines.sockets import name_of, tune
+from duologue_adapters.engines.sockets import name_of
 from duologue_adapters.engines.streamlink import StreamLink
+from duologue_adapters.engines.tcp import TcpListener, connected_to_itself, is_to_itself, tune
 from duologue_adapters.engines.threads import Threads
-from duologue_adapters.ports import Engine, Job, Link, Listener, Timer
+from duologue_adapters.ports import HEARTBEAT, Engine, Job, Link, Listener, Timer
 
 _SLACK = 64
 """Timers kept before the cancelled ones among them are looked for."""
@@ -165,13 +165,18 @@ class StreamsEngine(Engine, AbstractAsyncContextManager[Engine]):
             finally:
                 self._finishing.discard(scope)
 
-    async def connect_tcp(self, host: str, port: int) -> Link:
-        return self._over_socket(await anyio.connect_tcp(host, port))
+    async def connect_tcp(self, host: str, port: int, heartbeat: float = HEARTBEAT) -> Link:
+        stream = await anyio.connect_tcp(host, port)
+        sock = stream.extra(anyio.abc.SocketAttribute.raw_socket)
+        if is_to_itself(sock):
+            await anyio.aclose_forcefully(stream)
+            raise connected_to_itself()
+        tune(sock, heartbeat)
+        return self._over_socket(stream)
 
-    async def listen_tcp(self, host: str, port: int) -> Listener:
+    async def listen_tcp(self, host: str, port: int, heartbeat: float = HEARTBEAT) -> Listener:
         infos = await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        sock = listening_socket(infos[0][0], infos[0][4])
-        return SocketListener(self, sock, url_of(sock))
+        return TcpListener(self, infos, heartbeat)
 
     async def socket_link(self, sock: socket.socket) -> Link:
         kind = anyio.abc.UNIXSocketStream if sock.family == socket.AF_UNIX else anyio.abc.SocketStream
@@ -188,16 +193,14 @@ class StreamsEngine(Engine, AbstractAsyncContextManager[Engine]):
             raise
 
     def pipe_link(self, reader: int, writer: int) -> Link:
-        return self.link(PipeStream(reader, writer))
+        return self.stream_link(PipeStream(reader, writer))
 
     def _over_socket(self, stream: anyio.abc.SocketStream) -> Link:
-        tune(stream.extra(anyio.abc.SocketAttribute.raw_socket))
         # The address of one that is gone already can't be had. Reading will tell that it is.
-        return self.link(stream, name_of(stream.extra(anyio.abc.SocketAttribute.remote_address, "")))
+        return self.stream_link(stream, name_of(stream.extra(anyio.abc.SocketAttribute.remote_address, "")))
 
-    def link(self, stream: anyio.abc.AnyByteStream, address: str = "") -> Link:
-        """A link over a stream that is open."""
-        return StreamLink(self._group, stream, address)
+    def stream_link(self, stream: anyio.abc.AnyByteStream, address: str = "") -> Link:
+        return StreamLink(self._group.start_soon, stream, address)
 
 
 class StreamsWaiter:
@@ -275,10 +278,8 @@ class StreamsJob:
 
 def _call_from_thread() -> Callable[[Callable[[], None]], object]:
     """How a worker thread has something called in the loop that runs now, without waiting for that: the loop may be ending."""
-    native: Any = anyio.lowlevel.current_token().native_token
-    call: Callable[[Callable[[], None]], object] = (
-        native.run_sync_soon if hasattr(native, "run_sync_soon") else native.call_soon_threadsafe
-    )
+    native: Any = anyio.lowlevel.current_token().native_token  # a `trio.lowlevel.TrioToken`
+    call: Callable[[Callable[[], None]], object] = native.run_sync_soon
     return call
 
 

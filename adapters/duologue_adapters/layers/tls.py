@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from duologue_adapters.layers.tls_errors import explain
+from duologue_adapters.layers.tls_errors import explain, is_permanent
 from duologue_adapters.ports import CutShort, Layer, LayerError
 
 READ_SIZE = 64 * 1024
@@ -88,7 +88,7 @@ class TlsLayer(Layer):
         except ssl.SSLZeroReturnError:  # it says goodbye, too, when we have said it
             self._is_ended = True
         except ssl.SSLError as exc:
-            raise LayerError(explain(exc, self._server_hostname)) from exc
+            raise self._error(exc) from exc
         return pieces if len(pieces) < 2 else [b"".join(pieces)]
 
     def _shake_hands(self) -> None:
@@ -98,13 +98,21 @@ class TlsLayer(Layer):
             return
         except (ssl.SSLError, ssl.CertificateError) as exc:
             if self._speaks_tls is False:
-                raise LayerError("the other end does not speak TLS there: is it a port for tcp://?") from exc
-            raise LayerError(explain(exc, self._server_hostname)) from exc
+                raise LayerError(
+                    "the other end does not speak TLS there: is it a port for tcp://?", is_permanent=True
+                ) from exc
+            raise self._error(exc) from exc
         # A context of the user's may allow more than ours do.
         if self._tls.version() in TOO_OLD:
-            raise LayerError(f"the other end speaks {self._tls.version()}, and TLS 1.2 or later is needed")
+            raise LayerError(
+                f"the other end speaks {self._tls.version()}, and TLS 1.2 or later is needed",
+                is_permanent=True,
+            )
         self._is_open = True
         self.extra = {"tls": self._identity()}
+
+    def _error(self, exc: ssl.SSLError) -> LayerError:
+        return LayerError(explain(exc, self._server_hostname), is_permanent=is_permanent(exc))
 
     def _identity(self) -> TlsIdentity:
         certificate: dict[str, Any] = self._tls.getpeercert() or {}

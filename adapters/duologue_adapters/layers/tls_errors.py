@@ -34,6 +34,16 @@ _ADVICE = {
 }
 
 
+_REFUSED_NAME = "TLSV1_UNRECOGNIZED_NAME"
+
+
+def is_permanent(error: ssl.SSLError) -> bool:
+    """Whether it would come again. A certificate that is not valid yet will be; and who knows of errors that we don't."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return error.verify_code != _NOT_YET_VALID
+    return error.reason in _ADVICE or error.reason == _REFUSED_NAME
+
+
 def explain(error: ssl.SSLError, server_hostname: str | None) -> str:
     """The text for an error of TLS. `server_hostname`: whom a client wanted to talk to."""
     if isinstance(error, ssl.SSLCertVerificationError):

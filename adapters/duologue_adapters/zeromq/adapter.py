@@ -2,28 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
-from typing import Any
-
-import anyio
-
-from duologue import (
-    Adapter,
-    HandshakeTimeout,
-    Peer,
-    PeerSettings,
-    Server,
-    ServerSettings,
-    hookimpl,
-)
-from duologue_adapters.engines import engine_here
-from duologue_adapters.ports import Listener
-from duologue_adapters.server import running_peer, running_server
-from duologue_adapters.urls import check_options
+from duologue import Adapter, PeerSettings, ServerSettings, hookimpl
+from duologue_adapters.link_adapter import LinkAdapter
+from duologue_adapters.ports import Engine, Link, Listener
+from duologue_adapters.urls import heartbeat_of
+from duologue_adapters.zeromq import dealer, router
 from duologue_adapters.zeromq.addresses import endpoint_of
-from duologue_adapters.zeromq.dealer import open_link
 from duologue_adapters.zeromq.keys import (
     CLIENT_OPTIONS,
     SERVER_OPTIONS,
@@ -31,57 +15,34 @@ from duologue_adapters.zeromq.keys import (
     client_keys,
     server_keys,
 )
-from duologue_adapters.zeromq.router import listen
-from duologue_adapters.zeromq.session import HEARTBEAT
+
+_NOBODY = "Nobody answers there; or one end has keys and the other none, or the server not the key that is expected."
 
 
-class ZeroMQAdapter(Adapter):
+class ZeroMQAdapter(LinkAdapter):
     """ROUTER and DEALER, with a small protocol of its own for what they don't tell: docs/adapters.md."""
 
     schemes = ("zmq+tcp", "zmq+ipc", "zmq+inproc")
 
-    @asynccontextmanager
-    async def connect(self, url: str, settings: PeerSettings) -> AsyncGenerator[Peer, None]:
+    connect_options = CLIENT_OPTIONS
+    serve_options = SERVER_OPTIONS
+
+    async def open_link(self, engine: Engine, url: str, settings: PeerSettings) -> Link:
         options = settings.options
-        check_options("zmq", options, CLIENT_OPTIONS)
-        keys, heartbeat = client_keys(options), _heartbeat(options)
-        seconds = settings.limits.handshake_timeout
-        async with engine_here() as engine:
-            try:
-                with anyio.fail_after(seconds):
-                    endpoint = await endpoint_of(url, serves=False)
-                    check_safety(url, endpoint, keys, options)
-                    link = await open_link(engine, url, endpoint, keys, heartbeat)
-            except TimeoutError as exc:
-                error = HandshakeTimeout(url, seconds)
-                error.add_note(
-                    "Nobody answers there; or the server has keys and does not know this end's, or this end not the server's."
-                )
-                raise error from exc
-            async with running_peer(engine, link, settings) as peer:
-                yield peer
+        keys, heartbeat = client_keys(options), heartbeat_of(options)
+        endpoint = await endpoint_of(url, serves=False)
+        check_safety(url, endpoint, keys, options)
+        return await dealer.open_link(engine, url, endpoint, keys, heartbeat)
 
-    @asynccontextmanager
-    async def serve(self, url: str, settings: ServerSettings) -> AsyncGenerator[Server, None]:
+    async def listen(self, engine: Engine, url: str, settings: ServerSettings) -> Listener:
         options = settings.options
-        check_options("zmq", options, SERVER_OPTIONS)
-        keys, heartbeat = server_keys(options), _heartbeat(options)
-        async with engine_here() as engine:
+        keys, heartbeat = server_keys(options), heartbeat_of(options)
+        endpoint = await endpoint_of(url, serves=True)
+        check_safety(url, endpoint, keys, options)
+        return await router.listen(engine, url, endpoint, keys, heartbeat)
 
-            async def bound() -> Listener:
-                endpoint = await endpoint_of(url, serves=True)
-                check_safety(url, endpoint, keys, options)
-                return await listen(engine, url, endpoint, keys, heartbeat)
-
-            async with running_server(engine, bound, settings) as server:
-                yield server
-
-
-def _heartbeat(options: Mapping[str, Any]) -> float:
-    seconds = options.get("heartbeat", HEARTBEAT)
-    if not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
-        raise ValueError(f"heartbeat={seconds!r}: give seconds, more than 0")
-    return seconds
+    def reason(self, exc: Exception) -> str:
+        return _NOBODY if isinstance(exc, TimeoutError) else super().reason(exc)
 
 
 @hookimpl

@@ -21,7 +21,9 @@ async def endpoint_of(url: str, *, serves: bool) -> str:
         case "zmq+inproc" if rest:
             return f"inproc://{rest}"
         case _:
-            raise ConnectFailed(url, "write zmq+tcp://host:port, zmq+ipc:///path or zmq+inproc://name")
+            raise ConnectFailed(
+                url, "write zmq+tcp://host:port, zmq+ipc:///path or zmq+inproc://name", is_permanent=True
+            )
 
 
 def url_of(endpoint: str) -> str:
@@ -34,7 +36,9 @@ async def _tcp_endpoint(url: str, serves: bool) -> str:
     if host == "*":
         host = "0.0.0.0"
     if not serves and port == 0:
-        raise ConnectFailed(url, "port 0 is only for servers: connect to the one in server.url")
+        raise ConnectFailed(
+            url, "port 0 is only for servers: connect to the one in server.url", is_permanent=True
+        )
     try:
         infos = await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as exc:

@@ -71,6 +71,9 @@ class Authenticator:
             poller.register(stopped, zmq.POLLIN)
             while not any(socket is stopped for socket, _ in poller.poll()):
                 answers.send_multipart(self._answer(answers.recv_multipart()))
+            # The library closes sockets later, in a thread of its own, and the next one needs the addresses now.
+            answers.unbind(_ZAP)
+            stopped.unbind(_STOP)
 
     def _answer(self, request: list[bytes]) -> list[bytes]:
         version, number, domain, _, _, mechanism, *credentials = request

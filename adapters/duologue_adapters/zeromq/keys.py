@@ -96,6 +96,7 @@ def check_safety(url: str, endpoint: str, keys: Keys | None, options: Mapping[st
             url,
             "it leaves this machine, and there are no keys: give CURVE keys (secret_key, public_key, and authorized_keys"
             " for a server or server_key for a client), or insecure=True if the network is to be trusted",
+            is_permanent=True,
         )
 
 

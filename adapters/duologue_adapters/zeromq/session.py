@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 
+from duologue_adapters.ports import HEARTBEAT
 from duologue_adapters.zeromq.messages import (
     LEAST_COST,
     PIECE,
@@ -21,9 +22,6 @@ from duologue_adapters.zeromq.messages import (
     numbered,
     opening,
 )
-
-HEARTBEAT = 20.0
-"""Seconds of silence after which an end asks whether the other is there, and after which, unanswered, it is gone."""
 
 
 class Session:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import itertools
 import os
 import threading
 import weakref
@@ -26,6 +27,7 @@ the library counts what has left in halves of this): one that has more unread do
 RECEIVE_QUEUE = 64
 """Messages of one peer that the library reads ahead. More wait in the network."""
 
+_monitors = itertools.count(1)
 _lock = threading.Lock()
 _contexts: dict[int, Context] = {}
 _sockets: weakref.WeakSet[Socket] = weakref.WeakSet()
@@ -66,6 +68,17 @@ def new_socket(kind: int) -> Socket:
         # Nothing may be queued for a server that is not there, and be received by its successor.
         socket.setsockopt(zmq.IMMEDIATE, 1)
     return socket
+
+
+def monitor_of(socket: Socket, events: int) -> Socket:
+    """A socket with a message for each of these events of another. `disable_monitor` there before either is closed."""
+    # The library's own name for it has the number of a descriptor, which the next socket may have while this one is closing.
+    endpoint = f"inproc://duologue.monitor.{next(_monitors)}"
+    socket.monitor(endpoint, events)
+    monitor = context().socket(zmq.PAIR)
+    _sockets.add(monitor)
+    monitor.connect(endpoint)
+    return monitor
 
 
 class Pump:

@@ -61,9 +61,9 @@ def call(
         float,
         typer.Option(
             metavar="SECONDS",
-            help="After --send, how long to stay connected: when we leave, the other end cancels what still runs for us.",
+            help="After --send, how long to stay connected, for remotes that cancel what runs for one who leaves.",
         ),
-    ] = 1.0,
+    ] = 0.0,
     timeout: Annotated[
         float,
         typer.Option(metavar="SECONDS", help="How long to wait at most, connecting included; inf for ever."),
@@ -131,7 +131,8 @@ async def _ask(
             await peer.send_raw(question.sid, question.payload, timeout=seconds)
             await _stay(peer, linger)
         except CallError as exc:
-            exc.service = question.name
+            # Who was asked stands in the command, and it was the only call.
+            exc.service, exc.peer, exc.call_id = question.name, "", 0
             raise
     return None
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, NewType, TypedDict
 
-from duologue import Message
+from duologue import ByteList, Case, Message
 
 UserId = NewType("UserId", int)
 
@@ -108,6 +108,50 @@ class Nested(Message[Point]):
     data: bytes
 
 
+class Stopped(Case):
+    """A case without data: its name."""
+
+
+class Moved(Case):
+    """A case with fields: a map with one entry, and in it a map."""
+
+    by: Point
+    blocked: bool = False
+
+
+class Said(Case, newtype=True, name="said"):
+    """A case that wraps one value, and has another name on the wire."""
+
+    text: str | None
+
+
+class Turned(Case, as_tuple=True):
+    """A case without names: an array in the map."""
+
+    degrees: int
+    course: list[Turn]
+
+
+Turn = Stopped | Moved | Said | Turned
+"""A tagged union, which is in itself."""
+
+
+class Steer(Message[Turn], newtype=True):
+    """A message that is a tagged union, as is its answer."""
+
+    turn: Turn
+
+
+class Logbook(Message[None]):
+    """A message with tagged unions and lists of bytes in it."""
+
+    turns: list[Turn]
+    by_name: dict[str, Turn]
+    last: Turn | None
+    image: ByteList
+    pages: list[ByteList]
+
+
 @dataclass(frozen=True)
 class Sample:
     """A type, and values of it."""
@@ -122,6 +166,10 @@ def _trees() -> Iterator[Tree]:
     yield Tree("root", [Tree("left"), Tree("right", [Tree("leaf")])])
 
 
+_TURNS: tuple[Turn, ...] = (
+    *(Stopped(), Moved(Point(1.0)), Moved(Point(1.0, 2.0), blocked=True), Said("a"), Said(None)),
+    *(Turned(90, []), Turned(-1, [Stopped(), Turned(2**63, [Said("ä")])])),
+)
 _NESTED = Nested(
     Point(1.5), [Point(0.0, -1.0)], {"a": Point(2.0)}, Colour.RED, UserId(7), Pair(1, 2), b"\x00\xff"
 )
@@ -164,6 +212,15 @@ SAMPLES = (
     Sample("message without names", Ordered, (Ordered("a", 1),)),
     Sample("message without fields", Nothing, (Nothing(),)),
     Sample("message with others in it", Nested, (_NESTED,)),
+    Sample("byte list", ByteList, (b"", b"a", bytes(range(256)), bytes(60_000))),
+    Sample("byte list or none", ByteList | None, (None, b"\x00\xff")),
+    Sample("tagged union", Turn, _TURNS),
+    Sample("tagged union or none", Turn | None, (None, *_TURNS)),
+    Sample("tagged union in a message of one value", Steer, tuple(Steer(turn) for turn in _TURNS)),
+    Sample("tagged union in others", Logbook, (
+        Logbook(list(_TURNS), {"a": Stopped(), "ä": Said("a")}, None, b"\x00\xff", [b"", b"a"]),
+        Logbook([], {}, Said(None), b"", []),
+    )),
 )  # fmt: skip
 """Every wire format carries these. A value comes back equal to what it was, and of the same type."""
 

@@ -19,6 +19,7 @@ from duologue.protocol.errors import (
     Overloaded,
     ProtocolError,
     RemoteError,
+    RequestError,
     SendTimeout,
 )
 from duologue.protocol.events import (
@@ -84,6 +85,7 @@ __all__ = [
     "ProtocolError",
     "RemoteError",
     "RequestCancelled",
+    "RequestError",
     "RequestFailed",
     "RequestFault",
     "ResponseReceived",

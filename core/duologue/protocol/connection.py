@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from duologue.protocol.budget import CallBudget
+from duologue.protocol.deadlines import earlier
 from duologue.protocol.ending import Ending
 from duologue.protocol.errors import (
     CloseReason,
@@ -26,7 +27,7 @@ from duologue.protocol.errors import (
     ProtocolError,
 )
 from duologue.protocol.events import ErrorReported, Event, IncomingRequest
-from duologue.protocol.failures import call_error, read_error
+from duologue.protocol.failures import call_error, read_error, read_error_sid
 from duologue.protocol.feed import Feed
 from duologue.protocol.frames import LENGTH_PREFIXED, Framing
 from duologue.protocol.ids import ERROR_SID, RESPONSE_SID
@@ -97,28 +98,40 @@ class Connection:
     # -- commands: own requests -----------------------------------------------------------
 
     def call(
-        self, sid: int, payload: bytes, deadline: float | None, now: float, nested: bool = False
+        self,
+        sid: int,
+        payload: bytes,
+        deadline: float | None,
+        now: float,
+        handled: IncomingRequest | None = None,
     ) -> OutgoingCall:
         """Call a service. Waits in the core until there is room; one event gives the outcome.
 
-        `deadline` is in the clock of `now`; None for never; one that is past fails at once. `nested`: made in the
-        handler of a request, of this connection or of another. Such a call never waits for answers to others.
+        `deadline` is in the clock of `now`; None for never; one that is past fails at once. `handled`: the request in
+        whose handler it is made, of this connection or of another. Such a call never waits for answers to others.
         Raises `ConnectionClosed`, `FrameTooLarge`, `Overloaded`, or `ValueError` for a reserved service id.
         """
         if not self._life.is_open:
-            raise self._ending.error()
-        call = self._outgoing.call(sid, payload, deadline, now, nested)
+            self._check_may_ask(handled)
+        call = self._outgoing.call(sid, payload, deadline, now, handled is not None)
         if self._reading.is_paused:
             self._read_on(now)  # now something is owed to us, so reading may have to go on
         return call
 
-    def send(self, sid: int, payload: bytes, deadline: float | None, now: float) -> OutgoingSend | None:
+    def send(
+        self,
+        sid: int,
+        payload: bytes,
+        deadline: float | None,
+        now: float,
+        handled: IncomingRequest | None = None,
+    ) -> OutgoingSend | None:
         """Send one way. None if it is in the outbox; else it waits for room, and one event gives the outcome.
 
-        Raises what `call` raises.
+        Raises what `call` raises. `handled` matters only while the connection is draining.
         """
         if not self._life.is_open:
-            raise self._ending.error()
+            self._check_may_ask(handled)
         send = self._outgoing.send(sid, payload, deadline, now)
         if self._reading.is_paused:
             self._read_on(now)  # now room is awaited, so reading may have to go on
@@ -130,7 +143,7 @@ class Connection:
         Raises `ConnectionClosed`, `FrameTooLarge`, or `ValueError` for a reserved service id.
         """
         if not self._life.is_open:
-            raise self._ending.error()
+            raise self._life.refusal()
         self._outgoing.publish(feed, sid, payload, now)
         if feed.is_overrun:
             self.close("a subscriber is too slow", 0.0, now)
@@ -144,7 +157,14 @@ class Connection:
         executed = self._outgoing.cancel(item, now)
         if self._reading.is_paused:
             self._read_on(now)  # a call that waited for room may have taken the place
+        if self._life.is_draining:
+            self._settle(now)
         return executed
+
+    def _check_may_ask(self, handled: IncomingRequest | None) -> None:
+        """While it drains, what is under way may ask the remote for what it needs. Nobody else, and not later."""
+        if not self._life.is_draining or handled is None or not self._incoming.runs(handled):
+            raise self._life.refusal()
 
     # -- commands: requests of the remote's --------------------------------------------------
 
@@ -214,6 +234,16 @@ class Connection:
 
     # -- commands: the end ----------------------------------------------------------------------
 
+    def drain(self, reason: str, timeout: float | None, now: float) -> None:
+        """End the connection when all that is under way has ended: handlers that run, requests that are parked, own calls.
+
+        Meanwhile the remote's one-way messages are still handled, its new calls are refused, and own requests are
+        taken only from handlers of this connection's. After `timeout` seconds, None for never, it is closed without grace.
+        Whether that was needed `is_drained` tells.
+        """
+        self._ending.drain(reason, timeout, now)
+        self._settle(now)
+
     def close(self, reason: str, grace: float, now: float) -> None:
         """End the connection. Own calls fail now; handlers have `grace` seconds. Closing twice: the earlier end wins."""
         self._ending.close(reason, grace, now)
@@ -231,6 +261,8 @@ class Connection:
             return
         if self._reading.decoder.feed(data) and not self._reading.is_paused:
             self._read(now)
+            if self._life.is_draining:
+                self._settle(now)
         elif not self._reading.is_paused:
             self._reading.note_progress(False, now)
 
@@ -246,9 +278,14 @@ class Connection:
         else:
             self._ending.end_of_stream(now)
 
-    def transport_lost(self, detail: str, now: float) -> None:
-        """The transport is gone, or broken: nothing can be read or written any more."""
-        self._ending.cut(CloseReason.TRANSPORT_FAILED, detail, now)
+    def transport_lost(self, detail: str, now: float, *, refused: bool = False) -> None:
+        """The transport is gone, or broken: nothing can be read or written any more. `refused`: the remote did not want this end."""
+        if self._reading.is_paused and self._reading.eof_waits:
+            # The remote had ended its stream before, and all of that is here. So nothing of it gets lost, even if it is
+            # more at once than it should be: no more than what was read when reading paused.
+            self._reading.is_hurried = True
+            self._read_on(now)
+        self._ending.lose(CloseReason.REFUSED if refused else CloseReason.TRANSPORT_FAILED, detail, now)
 
     def data_sent(self, now: float, unsent: int = 0) -> None:
         """The transport has taken what `data_to_send` gave, but for the last `unsent` bytes."""
@@ -290,11 +327,11 @@ class Connection:
     def next_deadline(self) -> float | None:
         """When to call `handle_timer`; None if there is nothing to wait for."""
         deadline = self._outgoing.next_deadline()
-        deadline = _earlier(deadline, self._reading.next_deadline())
+        deadline = earlier(deadline, self._reading.next_deadline())
         if self._outbox.level:
-            deadline = _earlier(deadline, self._ending.stalls_at())
+            deadline = earlier(deadline, self._ending.stalls_at())
         if not self._life.is_open:
-            deadline = _earlier(deadline, self._life.next_deadline())
+            deadline = earlier(deadline, self._life.next_deadline())
         return deadline
 
     @property
@@ -314,6 +351,11 @@ class Connection:
     def reason(self) -> CloseReason | None:
         """Why it ends; None while it is open."""
         return self._life.reason
+
+    @property
+    def is_drained(self) -> bool:
+        """It was drained, and all that was under way had ended in time."""
+        return self._life.is_drained
 
     @property
     def outgoing(self) -> Outgoing:
@@ -366,7 +408,7 @@ class Connection:
                         self._unexpected_answer(cid, now)
                     elif outgoing.has_waiting:
                         outgoing.admit(now)
-                elif not is_open:
+                elif not is_open and (cid or not self._life.is_draining):
                     incoming.refuse_new(sid, cid, payload, now)
                 elif cid == 0:
                     incoming.send_received(sid, payload, now)
@@ -391,19 +433,24 @@ class Connection:
             self._ending.end_of_stream(now)
 
     def _must_pause(self) -> bool:
-        """Whether nothing more may be taken in for now (F3, F4, F5). While ending requests cost nothing but their refusals."""
+        """Whether nothing more may be taken in for now (F3, F4, F5). Requests that are refused cost nothing but that."""
+        if self._reading.is_hurried:
+            return False
         if self._outbox.refusals > self._refusals_limit:
             return True
-        incoming, outgoing = self._incoming, self._outgoing
+        incoming, outgoing, life = self._incoming, self._outgoing, self._life
+        if life.is_ending:
+            return False
         owed = outgoing.pending.owed > 0
-        return self._life.is_open and (
-            (incoming.parking.is_full and not owed) or incoming.holds_reading(owed or outgoing.has_waiting)
+        return (life.is_open and incoming.parking.is_full and not owed) or incoming.holds_reading(
+            owed or outgoing.has_waiting
         )
 
     def _error_received(self, cid: int, payload: bytes, now: float) -> None:
         kind, text = read_error(payload, self._bodies.decode)
         if not self._outgoing.error_received(cid, call_error(kind, text), now):
-            self._events.append(ErrorReported(kind, cid, text))
+            sid = read_error_sid(payload, self._bodies.decode)
+            self._events.append(ErrorReported(kind, cid, text, sid))
             self._unexpected_answer(cid, now)
         if self._outgoing.has_waiting:
             self._outgoing.admit(now)
@@ -425,11 +472,3 @@ class Connection:
         if self._reading.is_paused:
             self._read_on(now)  # nothing need wait any more for those who have ended
         self._ending.settle(now)
-
-
-def _earlier(one: float | None, other: float | None) -> float | None:
-    if one is None:
-        return other
-    if other is None:
-        return one
-    return min(one, other)

@@ -64,3 +64,10 @@ class Deadlines:
         """Forget all."""
         self._heap.clear()
         self._ended = 0
+
+
+def earlier(one: float | None, other: float | None) -> float | None:
+    """The first of two times, of which None is never."""
+    if one is None or other is None:
+        return other if one is None else one
+    return min(one, other)

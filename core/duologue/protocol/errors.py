@@ -28,6 +28,8 @@ class CloseReason(StrEnum):
     TRUNCATED = "cut short"
     PROTOCOL_ERROR = "protocol error"
     TRANSPORT_FAILED = "transport failed"
+    REFUSED = "refused"
+    """The remote does not accept who this end is, and its transport could say so only now: TLS 1.3 with client certificates."""
     KEEPALIVE_TIMEOUT = "keepalive timeout"
     FRAME_TIMEOUT = "frame timeout"
     WRITE_STALLED = "write stalled"
@@ -83,11 +85,37 @@ class ProtocolError(DuologueError):
     """The remote broke the protocol. The connection closes; `peer.events()` and waiting calls tell of it."""
 
 
-class FrameTooLarge(ProtocolError):
-    """A frame is over the limit: ours (nothing was written, the connection stays), or the remote's (it closes)."""
+class RequestError(DuologueError):
+    """A call or a send of this end failed: whatever `call` and `send` raise for what is no mistake in the program.
+
+    Its text begins with what it is about, as far as that is known.
+    """
 
     executed = Executed.NO
-    """As with a `CallError`: a call that raises this was never sent."""
+    """Whether the handler may have run."""
+    service = ""
+    """The name of the service, if it was asked by a `Remote`."""
+    sid = 0
+    """The service's id; 0 if it did not come so far."""
+    call_id = 0
+    """The id of the call, as in the events at the other end; 0 for a send, and if it got none."""
+    peer = ""
+    """Who was asked: the name and address of the remote."""
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        service = self.service or (f"0x{self.sid:016x}" if self.sid else "")
+        call = f"call {self.call_id}" if self.call_id else ""
+        if about := " ".join(filter(None, (service, f"({call})" if service and call else call))):
+            about += f" at {self.peer}" if self.peer else ""
+        return f"{about or self.peer}: {text}" if about or self.peer else text
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r})"
+
+
+class FrameTooLarge(ProtocolError, RequestError):
+    """A frame is over the limit: ours (nothing was written, the connection stays), or the remote's (it closes)."""
 
     def __init__(self, size: int, limit: int) -> None:
         super().__init__(
@@ -97,11 +125,8 @@ class FrameTooLarge(ProtocolError):
         self.limit = limit
 
 
-class EncodeError(DuologueError):
+class EncodeError(RequestError):
     """A value can't be written in the wire format. Nothing was sent; the text names the field."""
-
-    executed = Executed.NO
-    """As with a `CallError`."""
 
 
 class DecodeError(DuologueError):
@@ -112,33 +137,25 @@ class RelayRefused(DuologueError):
     """A request is not relayed, for what its text says. Stays at this end: the one who asked learns that it failed."""
 
 
-class SendTimeout(DuologueError):
+class SendTimeout(RequestError):
     """A `send` found no room in the outbox within its timeout. No byte of it has left."""
 
-    executed = Executed.NO
-    """As with a `CallError`."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "no room to send within the timeout: the remote does not read, or this end sends faster than the link carries"
-        )
+    def __init__(
+        self,
+        text: str = "no room to send within the timeout: the remote does not read, or this end sends faster than the link carries",
+    ) -> None:
+        super().__init__(text)
 
 
-class CallError(DuologueError):
+class CallError(RequestError):
     """A call ended without an answer. `executed` says whether its handler may have run."""
 
     def __init__(self, text: str, executed: Executed) -> None:
         super().__init__(text)
         self.executed = executed
-        self.service = ""
-        """The name of the service that was called, if it was called by `Remote.call`."""
 
     def __str__(self) -> str:
-        service = f"{self.service}: " if self.service else ""
-        return f"{service}{self.args[0]} (executed: {self.executed.value})"
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({str(self)!r})"
+        return f"{super().__str__()} (executed: {self.executed.value})"
 
 
 class CallTimeout(CallError):
@@ -180,6 +197,8 @@ class ConnectionClosed(CallError):
             f"the connection is closed: {reason.value}" + (f" ({detail})" if detail else ""), executed
         )
         self.reason = reason
+        self.detail = detail
+        """More words about that."""
 
 
 class ConnectionLost(CallError):
@@ -190,3 +209,5 @@ class ConnectionLost(CallError):
             f"the connection was lost: {reason.value}" + (f" ({detail})" if detail else ""), executed
         )
         self.reason = reason
+        self.detail = detail
+        """More words about that."""

@@ -138,6 +138,9 @@ class RequestCancelled:
         self.request = request
         """The request, which is answered already if there is anyone to answer to."""
 
+    def __repr__(self) -> str:
+        return f"RequestCancelled({self.request!r})"
+
 
 class ResponseReceived:
     """An own call is answered."""
@@ -149,6 +152,9 @@ class ResponseReceived:
         """What `Connection.call` returned."""
         self.payload = payload
         """The encoded answer."""
+
+    def __repr__(self) -> str:
+        return f"ResponseReceived({self.call!r}, {len(self.payload)} bytes)"
 
 
 class CallFailed:
@@ -162,6 +168,9 @@ class CallFailed:
         self.error = error
         """To be raised where the call was made. Its `executed` says whether the handler may have run."""
 
+    def __repr__(self) -> str:
+        return f"CallFailed({self.call!r}, {self.error!r})"
+
 
 class SendAccepted:
     """A send that had to wait is in the outbox now."""
@@ -171,6 +180,9 @@ class SendAccepted:
     def __init__(self, send: OutgoingSend) -> None:
         self.send = send
         """What `Connection.send` returned."""
+
+    def __repr__(self) -> str:
+        return f"SendAccepted({self.send!r})"
 
 
 class SendFailed:
@@ -184,17 +196,23 @@ class SendFailed:
         self.error = error
         """To be raised where the send was made."""
 
+    def __repr__(self) -> str:
+        return f"SendFailed({self.send!r}, {self.error!r})"
+
 
 class WritingFinished:
     """The last byte has been taken: the driver ends its half of the transport, and goes on reading."""
 
     __slots__ = ()
 
+    def __repr__(self) -> str:
+        return "WritingFinished()"
+
 
 class RequestFailed:
     """A request of the remote's failed here. The remote learned only its kind, and only if it was a call."""
 
-    __slots__ = ("cid", "error", "kind", "service", "sid")
+    __slots__ = ("cid", "error", "kind", "peer", "service", "sid")
 
     def __init__(
         self, kind: FailureKind, sid: int, cid: int, service: str = "", error: BaseException | None = None
@@ -209,47 +227,62 @@ class RequestFailed:
         """The name of the service, if it is known."""
         self.error = error
         """The exception, if there is one. It stays on this side. Its traceback is in the log, and only there."""
+        self.peer = ""
+        """Who asked: the name and address of the remote. Set by the driver, as in all events that observers see."""
 
     def __repr__(self) -> str:
-        return f"RequestFailed({self.kind.value}, {self.service or 'unknown'} 0x{self.sid:016x}, cid={self.cid}, error={self.error!r})"
+        return (
+            f"RequestFailed({self.kind.value}, {self.service or 'unknown'} 0x{self.sid:016x}, cid={self.cid}, "
+            f"error={self.error!r}{_of(self.peer)})"
+        )
 
 
 class ErrorReported:
     """The remote reported an error that belongs to no call of ours that waits."""
 
-    __slots__ = ("cid", "kind", "text")
+    __slots__ = ("cid", "kind", "peer", "sid", "text")
 
-    def __init__(self, kind: ErrorKind, cid: int, text: str) -> None:
+    def __init__(self, kind: ErrorKind, cid: int, text: str, sid: int = 0) -> None:
         self.kind = kind
         """What it said."""
         self.cid = cid
         """The id of the call it named; 0 for the connection as a whole."""
         self.text = text
         """Its text, cut to 1,024 characters."""
+        self.sid = sid
+        """The service that it named; 0 if it named none."""
+        self.peer = ""
+        """Who reported it."""
 
     def __repr__(self) -> str:
-        return f"ErrorReported({self.kind.value}, cid={self.cid}, {self.text!r})"
+        service = f", 0x{self.sid:016x}" if self.sid else ""
+        return f"ErrorReported({self.kind.value}{service}, cid={self.cid}, {self.text!r}{_of(self.peer)})"
 
 
 class PeerClosed:
     """The connection has ended: the last event, given exactly once."""
 
-    __slots__ = ("detail", "reason")
+    __slots__ = ("detail", "peer", "reason")
 
     def __init__(self, reason: CloseReason, detail: str) -> None:
         self.reason = reason
         """Who ended it, and how."""
         self.detail = detail
         """More words: the reason given to `close`, or what the protocol error was."""
+        self.peer = ""
+        """Who it was."""
 
     def __repr__(self) -> str:
-        return f"PeerClosed({self.reason.value}, {self.detail!r})"
+        return f"PeerClosed({self.reason.value}, {self.detail!r}{_of(self.peer)})"
 
 
 class RelayTargetLost:
-    """A peer that requests of this connection were relayed to has closed. What went there and was not answered has failed."""
+    """A peer that requests of this connection were relayed to takes no more: it ends, or drains.
 
-    __slots__ = ("detail", "reason", "target")
+    What went there and was not answered has failed, unless it drains: then it may still be answered.
+    """
+
+    __slots__ = ("detail", "peer", "reason", "target")
 
     def __init__(self, target: str, reason: CloseReason, detail: str) -> None:
         self.target = target
@@ -258,22 +291,30 @@ class RelayTargetLost:
         """Who ended its connection, and how."""
         self.detail = detail
         """More words about that."""
+        self.peer = ""
+        """Whose requests were relayed."""
 
     def __repr__(self) -> str:
-        return f"RelayTargetLost({self.target!r}, {self.reason.value}, {self.detail!r})"
+        return f"RelayTargetLost({self.target!r}, {self.reason.value}, {self.detail!r}{_of(self.peer)})"
 
 
 class EventsMissed:
     """An observer was too slow: so many events were dropped before the next one."""
 
-    __slots__ = ("count",)
+    __slots__ = ("count", "peer")
 
     def __init__(self, count: int) -> None:
         self.count = count
         """How many."""
+        self.peer = ""
+        """Whose they were."""
 
     def __repr__(self) -> str:
-        return f"EventsMissed({self.count})"
+        return f"EventsMissed({self.count}{_of(self.peer)})"
+
+
+def _of(peer: str) -> str:
+    return f", peer={peer!r}" if peer else ""
 
 
 Event = (

@@ -19,6 +19,7 @@ from duologue.protocol.errors import (
     FailureKind,
     RemoteError,
 )
+from duologue.protocol.ids import RESPONSE_SID
 
 WIRE_KINDS: dict[FailureKind, ErrorKind] = {
     FailureKind.UNKNOWN_SERVICE: ErrorKind.UNKNOWN_SERVICE,
@@ -57,20 +58,31 @@ def connection_error_body(text: str) -> dict[str, Any]:
 
 def read_error(payload: bytes, decode: Callable[[bytes], Any]) -> tuple[ErrorKind, str]:
     """The kind and the text of an error body. Whatever can't be understood is `UNREADABLE`: it never fails."""
-    try:
-        body = _fields(decode(payload))
-    except DecodeError:
-        return ErrorKind.UNREADABLE, ""
-    if len(body) != 1:
-        return ErrorKind.UNREADABLE, ""
-    (name, content), *_ = body.items()
-    if not isinstance(name, str):
-        return ErrorKind.UNREADABLE, ""
+    name, content = _name_and_content(payload, decode)
     kind = _ON_THE_WIRE.get(name)
     if kind is None:
         return ErrorKind.UNREADABLE, name[:MAX_ERROR_TEXT]
-    text = _fields(content).get("context")
+    text = content.get("context")
     return kind, text[:MAX_ERROR_TEXT] if isinstance(text, str) else ""
+
+
+def read_error_sid(payload: bytes, decode: Callable[[bytes], Any]) -> int:
+    """The service that an error body is about; 0 if it names none, or can't be understood."""
+    _, content = _name_and_content(payload, decode)
+    sid = _fields(_fields(content.get("sid")).get("inner")).get("id")
+    return sid if isinstance(sid, int) and 0 < sid < RESPONSE_SID else 0
+
+
+def _name_and_content(payload: bytes, decode: Callable[[bytes], Any]) -> tuple[str, Mapping[Any, Any]]:
+    """The one entry that an error body has; an empty name if that is not what it is."""
+    try:
+        body = _fields(decode(payload))
+    except DecodeError:
+        return "", {}
+    if len(body) != 1:
+        return "", {}
+    (name, content), *_ = body.items()
+    return (name, _fields(content)) if isinstance(name, str) else ("", {})
 
 
 def _fields(body: Any) -> Mapping[Any, Any]:

@@ -308,6 +308,15 @@ class Incoming:
         return len(self._running)
 
     @property
+    def goes_on(self) -> bool:
+        """Whether a request waits or runs, but for those whose handlers were cancelled and only have not ended yet."""
+        return self.parking.waiting > 0 or any(not request.is_cancelled for request in self._running)
+
+    def runs(self, request: IncomingRequest) -> bool:
+        """Whether it is one of this connection's, and its handler runs."""
+        return request in self._running
+
+    @property
     def unanswered(self) -> int:
         """Calls received and not answered."""
         return len(self._calls)
@@ -357,21 +366,25 @@ class Incoming:
 
     # -- the end ------------------------------------------------------------------------------------
 
-    def clear_parking(self, now: float, *, answer: bool) -> None:
-        """What has not started never will: refused, if there is someone to tell."""
+    def clear_parking(self, now: float, *, answer: bool, keep_sends: bool = False) -> None:
+        """What has not started never will: refused, if there is someone to tell. One-way messages may keep their place."""
         self.budget.withdraw(self)
-        for request in self.parking.clear():
+        for request in self.parking.clear(keep_sends):
             if isinstance(request, SendReceived):
                 self._drop(request)
             elif answer:
                 self._refuse(request, FailureKind.UNAVAILABLE, now)
             else:
                 del self._calls[request.cid]
+        if keep_sends:
+            self.advance(now)  # a message may be the next in the lane
 
-    def cancel_running(self, now: float, *, answer: bool) -> None:
-        """The handlers' time is over. They keep what they hold until the driver says that they have ended."""
+    def cancel_running(self, now: float, *, answer: bool, sends: bool = True) -> None:
+        """The handlers' time is over, or but for `sends` that of calls. They keep what they hold until the driver says
+        that they have ended.
+        """
         for request in tuple(self._running):
-            if request.is_cancelled:
+            if request.is_cancelled or not (sends or request.cid):
                 continue
             if request.cid:
                 if answer:

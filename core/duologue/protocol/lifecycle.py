@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from enum import Enum
 
-from duologue.protocol.errors import CloseReason
+from duologue.protocol.deadlines import earlier
+from duologue.protocol.errors import CloseReason, ConnectionClosed, Executed
 
 
 class Phase(Enum):
-    """Where in its life a connection is. (Draining comes with the modes that can say so.)"""
+    """Where in its life a connection is."""
 
     OPEN = "open"
+    DRAINING = "draining"
+    """It is to end when all that is under way has ended: nothing new of this end's, and no new call of the remote's."""
     GRACE = "grace"
     """It is ending: nothing new, but handlers that run may finish, and their answers go out."""
     CLOSING = "closing"
@@ -21,6 +24,9 @@ class Phase(Enum):
 class Trigger(Enum):
     """What moves a connection on."""
 
+    DRAIN = "drain"
+    DRAINED = "nothing is under way any more, and all is sent"
+    DRAIN_OVER = "drain timeout"
     CLOSE_WITH_GRACE = "close, while handlers run and have time left"
     CLOSE = "close, with no handler running or no time for it"
     END_OF_STREAM_WITH_GRACE = "end of stream, while handlers run and have time left"
@@ -34,12 +40,21 @@ class Trigger(Enum):
 
 
 TRANSITIONS: dict[tuple[Phase, Trigger], Phase] = {
+    (Phase.OPEN, Trigger.DRAIN): Phase.DRAINING,
     (Phase.OPEN, Trigger.CLOSE_WITH_GRACE): Phase.GRACE,
     (Phase.OPEN, Trigger.CLOSE): Phase.CLOSING,
     (Phase.OPEN, Trigger.END_OF_STREAM_WITH_GRACE): Phase.GRACE,
     (Phase.OPEN, Trigger.END_OF_STREAM): Phase.CLOSING,
     (Phase.OPEN, Trigger.PROTOCOL_ERROR): Phase.CLOSING,
     (Phase.OPEN, Trigger.TRANSPORT_LOST): Phase.CLOSED,
+    (Phase.DRAINING, Trigger.DRAINED): Phase.CLOSING,
+    (Phase.DRAINING, Trigger.DRAIN_OVER): Phase.CLOSING,
+    (Phase.DRAINING, Trigger.CLOSE_WITH_GRACE): Phase.GRACE,
+    (Phase.DRAINING, Trigger.CLOSE): Phase.CLOSING,
+    (Phase.DRAINING, Trigger.END_OF_STREAM_WITH_GRACE): Phase.GRACE,
+    (Phase.DRAINING, Trigger.END_OF_STREAM): Phase.CLOSING,
+    (Phase.DRAINING, Trigger.PROTOCOL_ERROR): Phase.CLOSING,
+    (Phase.DRAINING, Trigger.TRANSPORT_LOST): Phase.CLOSED,
     (Phase.GRACE, Trigger.HANDLERS_ENDED): Phase.CLOSING,
     (Phase.GRACE, Trigger.GRACE_OVER): Phase.CLOSING,
     (Phase.GRACE, Trigger.PROTOCOL_ERROR): Phase.CLOSING,
@@ -51,14 +66,20 @@ TRANSITIONS: dict[tuple[Phase, Trigger], Phase] = {
 
 
 class Lifecycle:
-    """The phase, the first reason for leaving OPEN, and the ends that each phase has."""
+    """The phase, the first reason to end, and the ends that each phase has."""
 
     __slots__ = (
+        "calls_end",
         "close_ends",
         "detail",
         "discard_ends",
+        "drain_ends",
+        "drain_reason",
         "grace_ends",
         "is_discarding",
+        "is_drained",
+        "is_draining",
+        "is_ending",
         "is_open",
         "phase",
         "reason",
@@ -68,14 +89,26 @@ class Lifecycle:
         self.phase = Phase.OPEN
         self.is_open = True
         """The phase is OPEN. An attribute, since it is looked at for each frame."""
+        self.is_draining = False
+        """The phase is DRAINING."""
+        self.is_ending = False
+        """It ends, by the reason: the phase is neither OPEN nor DRAINING."""
         self.is_discarding = False
         """The phase is one in which input is dropped."""
+        self.is_drained = False
+        """It was drained, and all that was under way had ended in time."""
         self.reason: CloseReason | None = None
-        """Why it ends. Fixed on leaving OPEN; what comes later changes nothing."""
+        """Why it ends. Fixed on leaving OPEN and DRAINING; what comes later changes nothing."""
         self.detail = ""
         """More words about that."""
+        self.drain_reason = ""
+        """What was said when draining began."""
+        self.drain_ends: float | None = None
+        """When draining is given up; None for never."""
         self.grace_ends: float | None = None
         """When the handlers' time is over."""
+        self.calls_end: float | None = None
+        """When the time of those handlers is over that answer calls, if that is earlier."""
         self.close_ends: float | None = None
         """When the transport is cut, whatever is unsent."""
         self.discard_ends: float | None = None
@@ -85,21 +118,30 @@ class Lifecycle:
         """Follow the table. A trigger that the phase does not know is a mistake in the connection: `KeyError`."""
         self.phase = TRANSITIONS[self.phase, trigger]
         self.is_open = False  # nothing leads back
-        self.is_discarding = self.phase is not Phase.GRACE
+        self.is_draining = self.phase is Phase.DRAINING
+        self.is_ending = not self.is_draining
+        self.is_discarding = self.phase in (Phase.CLOSING, Phase.CLOSED)
         return self.phase
 
-    def leave_open(self, reason: CloseReason, detail: str) -> None:
-        """Fix the reason, if none is fixed yet."""
+    def fix_reason(self, reason: CloseReason, detail: str) -> None:
+        """Why it ends, if that is not fixed yet."""
         if self.reason is None:
             self.reason = reason
             self.detail = detail
 
+    def refusal(self) -> ConnectionClosed:
+        """What a command gets that comes too late."""
+        if self.reason is not None:
+            return ConnectionClosed(self.reason, Executed.NO, self.detail)
+        words = f"draining: {self.drain_reason}" if self.drain_reason else "draining"
+        return ConnectionClosed(CloseReason.CLOSED_LOCALLY, Executed.NO, words)
+
     def next_deadline(self) -> float | None:
         """The next of the phase's ends."""
+        if self.phase is Phase.DRAINING:
+            return self.drain_ends
         if self.phase is Phase.GRACE:
-            return self.grace_ends
-        if self.phase is not Phase.CLOSING:
-            return None
-        if self.discard_ends is None or self.close_ends is None:
-            return self.close_ends
-        return min(self.discard_ends, self.close_ends)
+            return earlier(self.grace_ends, self.calls_end)
+        if self.phase is Phase.CLOSING:
+            return earlier(self.close_ends, self.discard_ends)
+        return None

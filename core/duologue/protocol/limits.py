@@ -10,7 +10,7 @@ KIB = 1024
 MIB = 1024 * KIB
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Limits:
     """What a connection may use. Sizes are bytes, times are seconds. Raise one with `Limits(calls=500)`.
 
@@ -59,6 +59,12 @@ class Limits:
     """The transport takes no byte of own requests: the remote is stuck."""
     eof_grace: float = 0.0
     """How long handlers may run on after the remote ended its half. The original takes the end of stream for the end, so no time by default."""
+    eof_grace_sends: float = 10.0
+    """The same for handlers of one-way messages, if the end was a clean one and this is longer. To send and to hang up is an
+    ordinary thing to do, and must lose nothing. As long as `close_timeout`, so that no end takes longer by it than by a remote that does not read."""
+    drain_timeout: float | None = 30.0
+    """How long `drain` waits when it does not say, before it closes. What schedulers of containers usually leave a process
+    to end in. None: for ever."""
     discard_timeout: float = 1.0
     """After our last byte: how long input is still read, and dropped, so that a reset does not destroy our last answers."""
     close_timeout: float = 10.0
@@ -93,6 +99,15 @@ class Limits:
         if self.sends_policy not in ("pause", "drop"):
             raise ValueError(f"Limits.sends_policy is {self.sends_policy!r}: choose 'pause' or 'drop'")
 
+    def __repr__(self) -> str:
+        """What differs from the defaults."""
+        differing = (
+            f"{field.name}={value!r}"
+            for field in fields(self)
+            if (value := getattr(self, field.name)) != field.default
+        )
+        return f"Limits({', '.join(differing)})"
+
 
 _HUGE = 2**62
 
@@ -108,6 +123,7 @@ Limits.UNLIMITED = Limits(
     waiting=_HUGE,
     call_timeout=None,
     send_timeout=None,
+    drain_timeout=None,
     frame_timeout=math.inf,
     answers_stalled=math.inf,
     requests_stalled=math.inf,

@@ -259,6 +259,11 @@ class Outgoing:
         return bool(self._waiting_calls or self._waiting_sends or self._waiting_nested)
 
     @property
+    def is_idle(self) -> bool:
+        """Whether nobody waits for an answer, or for room, and no feed for room. Calls that were given up don't count."""
+        return not (len(self.pending) or self.has_waiting or self._feeds)
+
+    @property
     def waiting(self) -> int:
         """How many wait for room."""
         return len(self._waiting_calls) + len(self._waiting_sends) + len(self._waiting_nested)

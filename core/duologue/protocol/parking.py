@@ -110,14 +110,22 @@ class Parking:
         self._held_bytes -= size
         self._look_again()
 
-    def clear(self) -> list[IncomingRequest]:
-        """Take everything out, in the order of arrival within each queue."""
+    def clear(self, keep_sends: bool = False) -> list[IncomingRequest]:
+        """Take everything out, in the order of arrival within each queue. One-way messages may stay in the lane."""
         requests: list[IncomingRequest] = [*self._plain, *self._lane]
+        kept: list[IncomingRequest] = []
+        if keep_sends:
+            kept = [request for request in self._lane if not request.cid]
+            requests = [request for request in requests if request.cid]
+        if self.turn is not None and not self.turn.is_delivered:
+            self.turn = None  # it was a call that waited for its permit
         self._plain.clear()
         self._lane.clear()
         self._calls = self._bytes = self.waiting = 0
-        self._look_again()
         self._sends.clear_waiting()
+        for request in kept:
+            self.line_up(request)
+        self._look_again()
         return requests
 
     def _count(self, request: IncomingRequest, sign: int) -> None:

@@ -52,6 +52,11 @@ class OutgoingSend:
         self.waiter: Any = None
         """For the driver."""
 
+    def __repr__(self) -> str:
+        return (
+            f"OutgoingSend(0x{self.sid:016x}, {len(self.payload)} bytes{', ended' if self.is_ended else ''})"
+        )
+
 
 PendingCall = OutgoingCall | RelayedCall
 """Whatever an answer may be for."""

@@ -8,7 +8,16 @@ from duologue.protocol.frames import FrameDecoder
 class Reading:
     """What was received and not decoded. While it is paused nothing of it is looked at, and its clock stands still."""
 
-    __slots__ = ("_began", "_decoder", "_frame_timeout", "cut_short", "eof_seen", "eof_waits", "is_paused")
+    __slots__ = (
+        "_began",
+        "_decoder",
+        "_frame_timeout",
+        "cut_short",
+        "eof_seen",
+        "eof_waits",
+        "is_hurried",
+        "is_paused",
+    )
 
     def __init__(self, decoder: FrameDecoder, frame_timeout: float) -> None:
         self._decoder = decoder
@@ -17,6 +26,8 @@ class Reading:
         """When the first byte came of the frame that is not complete. While reading is paused no frame has begun."""
         self.is_paused = False
         """Whether frames stay undecoded."""
+        self.is_hurried = False
+        """It may not be paused any more: what is here is all that will ever come."""
         self.eof_waits = False
         """The stream has ended behind frames that are not decoded yet."""
         self.cut_short = ""

@@ -18,12 +18,12 @@ from duologue.protocol.errors import (
     ConnectionLost,
     DuologueError,
     ErrorKind,
-    Executed,
     FailureKind,
     FrameTooLarge,
     Overloaded,
     RelayRefused,
     RemoteError,
+    RequestError,
     SendTimeout,
 )
 from duologue.protocol.events import Event, RelayedCall, RelayedSend, RelayTargetLost
@@ -147,6 +147,8 @@ class Relays:
 
     def failed(self, request: RelayedCall | RelayedSend, error: DuologueError, now: float) -> None:
         """It was not passed on, or not answered."""
+        if isinstance(error, RequestError):
+            error.peer, error.sid = request.target.name, request.sid
         self._incoming.fail(request, failure_of(error), now, error)
         self.on_work()
 
@@ -155,8 +157,7 @@ class Relays:
     def _link(self, target: Relays) -> DuologueError | None:
         """Know each other, so that the end of one is told to the other. Gives why it can't be."""
         if not target._life.is_open:
-            assert target._life.reason is not None
-            return ConnectionClosed(target._life.reason, Executed.NO, target._life.detail)
+            return target._life.refusal()
         if self._targets is None:
             self._targets = {}
         if target in self._targets:
@@ -175,7 +176,7 @@ class Relays:
         return None
 
     def leave_open(self, reason: CloseReason, detail: str) -> None:
-        """This connection takes no more calls: those that relayed to it learn it."""
+        """This connection takes no more requests, since it ends or drains: those that relayed to it learn it."""
         sources, self._sources = self._sources or {}, None
         for source in sources:
             assert source._targets is not None

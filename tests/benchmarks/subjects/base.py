@@ -28,17 +28,20 @@ class Subject(ABC):
         return nullcontext()
 
     @abstractmethod
-    async def serve(self, ready: Callable[[int], None]) -> None:
-        """Listen on a free port of HOST, tell it to `ready`, and serve until the process is ended."""
+    async def serve(self, ready: Callable[[str], None]) -> None:
+        """Listen on a free port of HOST, or on a path, tell the address to `ready`, and serve until the process is ended.
+
+        The address is what `connect` understands. Server and client run in one empty folder, for whatever they share.
+        """
 
     @abstractmethod
-    def connect(self, port: int) -> AbstractAsyncContextManager[Client]:
+    def connect(self, address: str) -> AbstractAsyncContextManager[Client]:
         """Open one connection."""
 
 
-async def serve_protocol(factory: Callable[[], asyncio.BaseProtocol], ready: Callable[[int], None]) -> None:
+async def serve_protocol(factory: Callable[[], asyncio.BaseProtocol], ready: Callable[[str], None]) -> None:
     """Serve an asyncio protocol until the process is ended."""
     loop = asyncio.get_running_loop()
     server = await loop.create_server(factory, HOST, 0, backlog=1024)
-    ready(server.sockets[0].getsockname()[1])
+    ready(str(server.sockets[0].getsockname()[1]))
     await server.serve_forever()

@@ -68,17 +68,17 @@ class CapnProto(Subject):
     def surroundings(self) -> AbstractAsyncContextManager[None]:
         return cast(AbstractAsyncContextManager[None], capnp.kj_loop())
 
-    async def serve(self, ready: Callable[[int], None]) -> None:
+    async def serve(self, ready: Callable[[str], None]) -> None:
         async def serve_connection(stream: Any) -> None:
             await capnp.TwoPartyServer(stream, bootstrap=_Bench()).on_disconnect()
 
         server = await capnp.AsyncIoStream.create_server(serve_connection, HOST, 0, backlog=1024)
-        ready(server.sockets[0].getsockname()[1])
+        ready(str(server.sockets[0].getsockname()[1]))
         await server.serve_forever()
 
     @asynccontextmanager
-    async def connect(self, port: int) -> AsyncIterator[_Client]:
-        stream = await capnp.AsyncIoStream.create_connection(HOST, port)
+    async def connect(self, address: str) -> AsyncIterator[_Client]:
+        stream = await capnp.AsyncIoStream.create_connection(HOST, int(address))
         client = capnp.TwoPartyClient(stream)
         try:
             yield _Client(self.runtime, client.bootstrap().cast_as(_SCHEMA.Bench))

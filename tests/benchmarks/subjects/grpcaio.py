@@ -93,17 +93,17 @@ class _Client(AwaitableClient):
 class GrpcAio(Subject):
     """gRPC's own asyncio interface."""
 
-    async def serve(self, ready: Callable[[int], None]) -> None:
+    async def serve(self, ready: Callable[[str], None]) -> None:
         server = grpc.aio.server(options=_OPTIONS)
         server.add_generic_rpc_handlers((_Handlers().generic(),))
         port = server.add_insecure_port(f"{HOST}:0")
         await server.start()
-        ready(port)
+        ready(str(port))
         await server.wait_for_termination()
 
     @asynccontextmanager
-    async def connect(self, port: int) -> AsyncIterator[_Client]:
-        async with grpc.aio.insecure_channel(f"{HOST}:{port}", options=_OPTIONS) as channel:
+    async def connect(self, address: str) -> AsyncIterator[_Client]:
+        async with grpc.aio.insecure_channel(f"{HOST}:{address}", options=_OPTIONS) as channel:
             yield _Client(self.runtime, channel)
 
 

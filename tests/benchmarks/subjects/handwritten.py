@@ -121,7 +121,7 @@ class _Client(AwaitableClient):
 class Handwritten(Subject):
     """The hand-written RPC, on asyncio or uvloop."""
 
-    async def serve(self, ready: Callable[[int], None]) -> None:
+    async def serve(self, ready: Callable[[str], None]) -> None:
         handled = 0
 
         def log(fields: dict[str, Any]) -> None:
@@ -137,9 +137,9 @@ class Handwritten(Subject):
         await serve_protocol(_Server, ready)
 
     @asynccontextmanager
-    async def connect(self, port: int) -> AsyncIterator[_Client]:
+    async def connect(self, address: str) -> AsyncIterator[_Client]:
         loop = asyncio.get_running_loop()
-        transport, caller = await loop.create_connection(_Caller, HOST, port)
+        transport, caller = await loop.create_connection(_Caller, HOST, int(address))
         try:
             yield _Client(self.runtime, caller)
         finally:

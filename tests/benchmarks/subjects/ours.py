@@ -5,34 +5,16 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from importlib import import_module
-from urllib.parse import urlsplit
+from pathlib import Path
+from typing import Any
 
-from benchmarks.cases import CASES
+from benchmarks.cases import CASES, FOR_TRANSPORTS
 from benchmarks.load import AwaitableClient
 from benchmarks.runtimes import Runtime
 from benchmarks.subjects.base import HOST, Subject
-from duologue import Message, Namespace, Remote, ServiceMap, Services, WireFormat, connect, serve
+from benchmarks.subjects.messages import CODECS, Add, Echo, Handled, Log, bench
+from duologue import Remote, ServiceMap, Services, WireFormat, connect, serve
 from duologue.protocol import Mode, Route, Router
-
-
-class Add(Message[int]):
-    a: int
-    b: int
-
-
-class Echo(Message[bytes]):
-    data: bytes
-
-
-class Log(Message[None]):
-    line: str
-
-
-class Handled(Message[int]):
-    pass
-
-
-bench = Namespace("bench", [Add, Echo, Log, Handled])
 
 _FRAME_HEADER = 24
 
@@ -59,8 +41,17 @@ class _EchoRoute(Route):
         return payload
 
 
-_CODECS = {"msgpack": "msgpack", "cbor": "cbor2"}
-"""The packages that are extras."""
+_NEEDED = {
+    "tls": ("trustme",),
+    "ws": ("websockets",),
+    "wss": ("trustme", "websockets"),
+    "zmq+tcp": ("zmq",),
+    "zmq+ipc": ("zmq",),
+}
+"""The packages that a transport needs, here for certificates, too."""
+
+_BY_PATH = ("unix", "zmq+ipc")
+_ENCRYPTED = ("tls", "wss")
 
 _AROUND_DATA = {
     # One byte for a map of one field, five for its name, five to announce 64 KiB or more (three for less).
@@ -105,26 +96,40 @@ class _Client(AwaitableClient):
 
 
 class Duologue(Subject):
-    """The library, over TCP."""
+    """The library, over one of its transports."""
 
-    cases = frozenset(CASES)
-
-    def __init__(self, runtime: Runtime, wireformat: str) -> None:
+    def __init__(self, runtime: Runtime, wireformat: str, scheme: str) -> None:
         super().__init__(runtime)
         self._wireformat = wireformat
+        self._scheme = scheme
+        self.cases = frozenset(CASES) if scheme == "tcp" else FOR_TRANSPORTS
 
-    async def serve(self, ready: Callable[[int], None]) -> None:
+    async def serve(self, ready: Callable[[str], None]) -> None:
         services = _EchoFrames(_make_services())
-        async with serve(f"tcp://{HOST}:0", services, wireformat=self._wireformat) as server:
-            port = urlsplit(str(server.url)).port
-            assert port is not None
-            ready(port)
+        address = Path("socket").absolute() if self._scheme in _BY_PATH else f"{HOST}:0"
+        async with serve(
+            f"{self._scheme}://{address}", services, wireformat=self._wireformat, **self._server_options()
+        ) as server:
+            ready(str(server.url))
             await server.wait_closed()
 
     @asynccontextmanager
-    async def connect(self, port: int) -> AsyncIterator[_Client]:
-        async with connect(f"tcp://{HOST}:{port}", wireformat=self._wireformat) as peer:
+    async def connect(self, address: str) -> AsyncIterator[_Client]:
+        options: dict[str, Any] = {"ca": "ca.pem"} if self._scheme in _ENCRYPTED else {}
+        async with connect(address, wireformat=self._wireformat, **options) as peer:
             yield _Client(self.runtime, peer.remote(bench), self._wireformat)
+
+    def _server_options(self) -> dict[str, Any]:
+        options: dict[str, Any] = {"origins": []} if self._scheme in ("ws", "wss") else {}
+        if self._scheme in _ENCRYPTED:
+            import trustme
+
+            authority = trustme.CA()
+            authority.cert_pem.write_to_path("ca.pem")
+            certificate = authority.issue_cert(HOST)
+            certificate.private_key_and_cert_chain_pem.write_to_path("server.pem")
+            options |= {"certificate": "server.pem", "key": "server.pem"}
+        return options
 
 
 def _make_services() -> Services:
@@ -151,8 +156,8 @@ def _make_services() -> Services:
     return services
 
 
-def make(runtime: Runtime, wireformat: str) -> Subject:
-    """The subject, in the wire format that the run asks for; without its codec it can't run."""
-    if wireformat in _CODECS:
-        import_module(_CODECS[wireformat])
-    return Duologue(runtime, wireformat)
+def make(runtime: Runtime, wireformat: str, scheme: str = "tcp") -> Subject:
+    """The subject, in the wire format that the run asks for; without what it needs it can't run."""
+    for package in (*CODECS.get(wireformat, ()), *_NEEDED.get(scheme, ())):
+        import_module(package)
+    return Duologue(runtime, wireformat, scheme)

@@ -107,12 +107,13 @@ class RawEcho(Subject):
 
     cases = frozenset(CASES) - {"sends"}
 
-    async def serve(self, ready: Callable[[int], None]) -> None:
+    async def serve(self, ready: Callable[[str], None]) -> None:
         await serve_protocol(_Echo, ready)
 
     @asynccontextmanager
-    async def connect(self, port: int) -> AsyncIterator[_Client]:
-        transport, loader = await asyncio.get_running_loop().create_connection(_Loader, HOST, port)
+    async def connect(self, address: str) -> AsyncIterator[_Client]:
+        loop = asyncio.get_running_loop()
+        transport, loader = await loop.create_connection(_Loader, HOST, int(address))
         try:
             yield _Client(loader)
         finally:

@@ -124,15 +124,15 @@ class _Client(Client):
 class RemotePython(Subject):
     """RPyC's threaded server; the one busy connection has a thread to itself."""
 
-    async def serve(self, ready: Callable[[int], None]) -> None:
+    async def serve(self, ready: Callable[[str], None]) -> None:
         server = ThreadedServer(_Service, hostname=HOST, port=0, backlog=1024)
-        ready(server.port)
+        ready(str(server.port))
         # Blocks the loop of this process for good, in which nothing else runs.
         server.start()
 
     @asynccontextmanager
-    async def connect(self, port: int) -> AsyncIterator[_Client]:
-        connection = rpyc.connect(HOST, port)
+    async def connect(self, address: str) -> AsyncIterator[_Client]:
+        connection = rpyc.connect(HOST, int(address))
         _do_not_compress(connection)
         try:
             yield _Client(connection)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import assert_type
+from typing import Generic, TypeVar, assert_never, assert_type
 
-from duologue import Context, Message, Namespace, Peer, Server, Services, connect, serve
+from duologue import ByteList, Case, Context, Message, Namespace, Peer, Server, Services, connect, serve
 
 
 class Point(Message[None]):
@@ -34,7 +34,51 @@ class Ping(Message[None]):
     pass
 
 
-calc = Namespace("calc", [Add, Split, Mirror, Find, Ping])
+class Circle(Case):
+    radius: float
+
+
+class Nowhere(Case):
+    pass
+
+
+class Named(Case, newtype=True, name="named"):
+    value: str
+
+
+class Line(Case, as_tuple=True):
+    start: int
+    end: int = 0
+
+
+Shape = Circle | Nowhere | Named | Line
+
+T = TypeVar("T")
+
+
+class Ok(Case, Generic[T], newtype=True):
+    value: T
+
+
+class Err(Case, newtype=True):
+    reason: str
+
+
+class Draw(Message[Shape | None], newtype=True):
+    shape: Shape
+
+
+class Measure(Message[Ok[float] | Err]):
+    shapes: list[Shape]
+    by_name: dict[str, Shape | None]
+
+
+class Store(Message[ByteList]):
+    data: ByteList
+    more: ByteList | None = None
+
+
+calc = Namespace("calc", [Add, Split, Mirror, Find, Ping, Draw, Measure, Store])
 services = Services(calc)
 
 
@@ -67,6 +111,43 @@ async def mirror(msg: Mirror) -> Point:
 
 
 services.handler(Mirror, mirror)
+
+
+def area(shape: Shape) -> float:
+    """Every case is there, so there is nothing left for `assert_never`."""
+    match shape:
+        case Circle(radius):
+            assert_type(radius, float)
+            return radius**2
+        case Line(start=start, end=end):
+            assert_type(start, int)
+            return float(end - start)
+        case Named(value):
+            assert_type(value, str)
+            return 0.0
+        case Nowhere():
+            return 0.0
+        case _:
+            assert_never(shape)
+
+
+@services.handler
+async def draw(msg: Draw) -> Circle | None:
+    """One of the cases is an answer of the union's."""
+    assert_type(msg.shape, Circle | Nowhere | Named | Line)
+    return msg.shape if isinstance(msg.shape, Circle) else None
+
+
+@services.handler
+async def measure(msg: Measure) -> Ok[float] | Err:
+    return Ok(sum(map(area, msg.shapes))) if msg.shapes else Err("nothing to measure")
+
+
+@services.handler
+async def store(msg: Store) -> bytes:
+    assert_type(msg.data, bytes)
+    assert_type(msg.more, bytes | None)
+    return msg.data
 
 
 class Calculator:
@@ -108,6 +189,13 @@ async def the_answer_is_what_the_message_says(peer: Peer) -> None:
     assert_type(await remote.call(Mirror(Point(x=1.0))), Point)
     assert_type(await remote.call(Find(name="a"), timeout=None), Point | None)
     await remote.call(Ping())
+    assert_type(await remote.call(Draw(Nowhere())), Circle | Nowhere | Named | Line | None)
+    assert_type(await remote.call(Store(b"data")), bytes)
+    match await remote.call(Measure([Circle(1.0), Line(1, 2)], by_name={"a": None})):
+        case Ok(value):
+            assert_type(value, float)
+        case Err(reason):
+            assert_type(reason, str)
     await remote.send(Point(1.0, 2.0))
 
 

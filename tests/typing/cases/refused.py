@@ -5,9 +5,10 @@ Nothing here is run; test_inference.py has both checkers read it, and compares.
 
 from __future__ import annotations
 
-from typing import assert_type
+from typing import assert_never, assert_type
 
-from duologue import Context, Message, Namespace, Peer, Services, connect
+from duologue import ByteList, Case, Context, Message, Namespace, Peer, Services, connect
+from duologue_contrib.actors import Actor, Address, LocalAddress, actor_scope, handles
 
 
 class Add(Message[int]):
@@ -17,6 +18,26 @@ class Add(Message[int]):
 
 class Log(Message[None]):
     line: str
+
+
+class Circle(Case):
+    radius: float
+
+
+class Nowhere(Case, name="nowhere"):
+    pass
+
+
+class Elsewhere(Case):
+    pass
+
+
+Shape = Circle | Nowhere
+
+
+class Draw(Message[Shape]):
+    shape: Shape
+    data: ByteList = b""
 
 
 class NotAMessage:
@@ -74,7 +95,34 @@ def a_handler_is_checked() -> None:
     services.handler(Add, answers_text_in_a_thread)  # E: Add str
     services.handler(Add, takes_another)  # E: Log Add
     services.handler(Add, takes_too_much)  # E: Context
+    services.handler(Draw, a_handler_answers_with_a_case)  # E: Elsewhere
     services.handler(NotAMessage, add)  # E: NotAMessage
+
+
+def a_case_is_checked_like_a_dataclass() -> None:
+    Circle(radius="wide")  # E: "radius" "float"
+    Circle()  # E: "radius"
+    Circle(1.0, 2.0)  # E: argument
+    Circle(1.0).radius = 2.0  # E: "radius"
+
+
+def a_union_holds_its_cases() -> None:
+    Draw(Elsewhere())  # E: Elsewhere
+    Draw("Nowhere")  # E: Circle
+    Draw(Circle(1.0), data="text")  # E: "data" bytes
+    Draw(Circle(1.0), data=[1, 2])  # E: "data" bytes
+
+
+def a_case_that_was_forgotten(shape: Shape) -> float:
+    match shape:
+        case Circle(radius):
+            return radius
+        case _:
+            assert_never(shape)  # E: Nowhere
+
+
+async def a_handler_answers_with_a_case(msg: Draw) -> Elsewhere:
+    return Elsewhere()
 
 
 def a_namespace_holds_messages() -> None:
@@ -85,3 +133,18 @@ def a_namespace_holds_messages() -> None:
 async def the_wire_format_must_be_said() -> None:
     async with connect("tcp://127.0.0.1:1"):  # E: wireformat
         pass
+
+
+class Actress(Actor):
+    @handles(Add)  # E: Add str
+    async def answers_text(self, msg: Add) -> str:
+        return str(msg.a)
+
+
+async def a_call_of_an_actor_is_checked(address: Address, local: LocalAddress) -> None:
+    assert_type(await address.call(Add(a=1, b=2)), str)  # E: str
+    await address.call(NotAMessage())  # E: NotAMessage
+    await local.send(NotAMessage())  # E: NotAMessage
+    await local.stop("later")  # E: later
+    async with actor_scope() as actors:
+        await actors.start(NotAMessage)  # E: NotAMessage

@@ -17,14 +17,8 @@ from websockets.http11 import Request, Response
 from websockets.protocol import Protocol, State
 
 from duologue import Limits
-from duologue_adapters.layers.websocket.messages import LARGEST_JOINED, fragments, messages
+from duologue_adapters.layers.websocket.messages import LARGEST_JOINED, Piece, fragments, messages
 from duologue_adapters.ports import CutShort, Layer, LayerError
-
-PING_EVERY = 20.0
-"""Seconds from ping to ping. Proxies and routers forget a connection that is silent for a minute, some of them sooner."""
-
-PONG_WITHIN = 20.0
-"""Seconds for the pong. Whatever else comes in that time is as good."""
 
 EMPTY_AT_ONCE = 1000
 """Pings, pongs and empty messages that may come before we get to write. Each costs as much work as a frame of ours, each
@@ -45,10 +39,11 @@ logger.setLevel(logging.WARNING)
 class WebSocketLayer(Layer):
     """One end. Of the limits it needs the size of frames of ours, and the time that one may take."""
 
-    def __init__(self, protocol: Protocol, limits: Limits) -> None:
+    def __init__(self, protocol: Protocol, limits: Limits, heartbeat: float) -> None:
         self._protocol = protocol
         self._largest = largest_message(limits)
         self._frame_timeout = limits.frame_timeout
+        self._heartbeat = heartbeat
         self._is_open = False
         self._failure: LayerError | None = None
         """It is over, and why. What came in before it is handed up first."""
@@ -57,16 +52,18 @@ class WebSocketLayer(Layer):
         self._began: float | None = None
         """Since when a WebSocket frame is on its way that is not there yet, so that nothing of it can be handed up."""
         self._heard_at = 0.0
+        self._asked_at = math.inf
+        """When the first ping went out since the other end was heard."""
         self._ping_at = 0.0
         self._pings = 0
 
     # -- from below -----------------------------------------------------------------------------------
 
     def receive_data(self, data: bytes | memoryview, now: float) -> list[bytes]:
-        self._heard_at = now
+        self._heard(now)
         was_open = self._is_open
-        received: list[bytes] = []
-        for start in range(0, len(data), _SLICE):
+        received: list[Piece] = []
+        for start in range(self._take_whole(data, received), len(data), _SLICE):
             if self._failure is not None:
                 break
             self._protocol.receive_data(bytes(data[start : start + _SLICE]))
@@ -79,7 +76,7 @@ class WebSocketLayer(Layer):
         if self._failure is not None and not received and self._is_open == was_open:
             raise self._failure
         # The fewer pieces, the less work for whoever is above.
-        return received if len(received) < 2 else [b"".join(received)]
+        return [b"".join(received)] if received else []
 
     def receive_eof(self, now: float) -> None:
         if self._failure is None:
@@ -92,7 +89,11 @@ class WebSocketLayer(Layer):
         if not self.is_ended:
             raise CutShort("the stream ended without a WebSocket close frame: something may be missing")
 
-    def _take_events(self, received: list[bytes], now: float) -> None:
+    def _take_whole(self, data: bytes | memoryview, received: list[Piece]) -> int:
+        """Take messages for which the library is not needed, and say where the rest begins."""
+        return 0
+
+    def _take_events(self, received: list[Piece], now: float) -> None:
         for event in self._protocol.events_received():
             if self._failure is not None:
                 return  # nothing counts any more
@@ -106,13 +107,13 @@ class WebSocketLayer(Layer):
             elif not isinstance(exc := self._protocol.parser_exc, EOFError | None):
                 self._failure = LayerError(f"a WebSocket error: {exc}")  # the close frame is written already
 
-    def _take_frame(self, frame: Frame, received: list[bytes]) -> None:
+    def _take_frame(self, frame: Frame, received: list[Piece]) -> None:
         self._began = None
         opcode = frame.opcode
         if opcode is Opcode.BINARY or opcode is Opcode.CONT:
             # What belongs together need not be waited for: it is a stream.
             if frame.data:
-                received.append(bytes(frame.data))
+                received.append(frame.data)
                 return
         elif opcode is Opcode.TEXT:
             self._give_up(1003, "a text message came: only binary messages are spoken here")
@@ -150,8 +151,8 @@ class WebSocketLayer(Layer):
     def _opened(self, now: float) -> None:
         self._is_open = True
         self._began = None
-        self._heard_at = now
-        self._ping_at = now + PING_EVERY
+        self._heard(now)
+        self._ping_at = now + self._heartbeat
 
     # -- from above --------------------------------------------------------------------------------------
 
@@ -192,7 +193,7 @@ class WebSocketLayer(Layer):
 
     def reading_resumed(self, now: float) -> None:
         self._is_read = True
-        self._heard_at = now  # it may have said a lot that we did not listen to
+        self._heard(now)  # it may have said a lot that we did not listen to
         if self._began is not None:
             self._began = now
 
@@ -201,7 +202,11 @@ class WebSocketLayer(Layer):
             return 0.0  # to be told, after what came before it
         if not self._is_open or self._protocol.state is not State.OPEN:
             return None
-        return min(self._ping_at, self._silent_at, self._late_at) if self._is_read else self._ping_at
+        if not self._is_read:
+            return self._ping_at
+        # Asked whenever something comes or leaves, and nearly always there is no frame on its way.
+        deadline = min(self._silent_at, self._ping_at)
+        return deadline if self._began is None else min(deadline, self._began + self._frame_timeout)
 
     def handle_timer(self, now: float) -> None:
         if self._failure is not None:
@@ -209,22 +214,23 @@ class WebSocketLayer(Layer):
         if not self._is_open or self._protocol.state is not State.OPEN:
             return
         if self._is_read and now >= self._silent_at:
-            raise self._give_up(1011, f"no word for {PING_EVERY + PONG_WITHIN:g} s, and no answer to a ping")
-        if self._is_read and now >= self._late_at:
+            raise self._give_up(1011, f"no word for {2 * self._heartbeat:g} s, and no answer to a ping")
+        # Whoever is above limits the time of a frame of ours, and sees nothing of this one yet (docs/faults.md, row 4).
+        if self._is_read and self._began is not None and now >= self._began + self._frame_timeout:
             raise self._give_up(1008, f"a WebSocket frame that was not there after {self._frame_timeout:g} s")
         if now >= self._ping_at:
             self._pings += 1
             self._protocol.send_ping(b"%d" % self._pings)
-            self._ping_at = now + PING_EVERY
+            self._ping_at = now + self._heartbeat
+            self._asked_at = min(self._asked_at, now)
+
+    def _heard(self, now: float) -> None:
+        self._heard_at, self._asked_at = now, math.inf
 
     @property
     def _silent_at(self) -> float:
-        return self._heard_at + PING_EVERY + PONG_WITHIN
-
-    @property
-    def _late_at(self) -> float:
-        # Whoever is above limits the time of a frame of ours, and sees nothing of this one yet (docs/faults.md, row 4).
-        return math.inf if self._began is None else self._began + self._frame_timeout
+        # Not before it was asked: this process may have been stopped, and have said nothing itself (row 54).
+        return max(self._heard_at + self._heartbeat, self._asked_at) + self._heartbeat
 
 
 def largest_message(limits: Limits) -> int:

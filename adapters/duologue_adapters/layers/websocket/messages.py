@@ -14,12 +14,27 @@ FRAGMENT = 64 * 1024
 """A larger message leaves in fragments of this size. For a client, who has to mask it, 1 MiB is 10 times as fast so as in one piece."""
 
 
+Piece = bytes | bytearray | memoryview
+"""What came in a message, as it was found."""
+
+_WHOLE_BINARY = 0x82
+"""The first byte of a binary message in one frame, without any extension (RFC 6455, section 5.2)."""
+_LONG = 126
+"""In the second byte: two bytes follow with the size. More is a larger one, or has a mask."""
+_LONG_HEADER = 4
+_LONGEST_HEADER = 10
+
+
 def messages(buffers: list[bytes], largest: int) -> Iterator[list[bytes]]:
     """Group buffers into messages of at most `largest` bytes, as long as no buffer alone is larger.
 
     Where frames begin is not known here, nor need it be: the other end takes messages for a stream cut anywhere. But
     whoever writes a large frame gives its header by itself, in front, and that goes with it.
     """
+    if sum(map(len, buffers)) <= LARGEST_JOINED:
+        if buffers:
+            yield buffers  # nearly always, so that is found out first
+        return
     message: list[bytes] = []
     size = 0
     for buffer in buffers:
@@ -37,6 +52,32 @@ def messages(buffers: list[bytes], largest: int) -> Iterator[list[bytes]]:
             message, size = [], 0
     if message:
         yield message
+
+
+def whole_messages(data: bytes | memoryview, found: list[Piece]) -> int:
+    """Add the messages at the beginning of `data` to `found`, and say where the rest begins.
+
+    Only those of a server, which have no mask, and of the kind that it sends nearly always: binary, in one frame, all there,
+    1 to 65,535 bytes. A message must begin where `data` does.
+    """
+    begin, end = 0, len(data)
+    while end - begin >= _LONG_HEADER and data[begin] == _WHOLE_BINARY:
+        size, start = data[begin + 1], begin + 2
+        if size == _LONG:
+            size, start = data[begin + 2] << 8 | data[begin + 3], begin + _LONG_HEADER
+        elif size > _LONG:
+            break
+        if not size or start + size > end:
+            break
+        begin = start + size
+        found.append(data[start:begin])
+    return begin
+
+
+def least_size(length: int) -> int:
+    """The bytes of a frame without a mask, if its length is written as short as can be."""
+    header = 2 if length < _LONG else _LONG_HEADER if length < 1 << 16 else _LONGEST_HEADER
+    return header + length
 
 
 def fragments(message: list[bytes]) -> Iterator[tuple[bytes | memoryview, bool]]:

@@ -12,7 +12,7 @@ from websockets.typing import Origin
 
 from duologue import Limits
 from duologue_adapters.layers.websocket.base import WebSocketLayer, largest_message, logger
-from duologue_adapters.ports import LayerError
+from duologue_adapters.ports import HEARTBEAT, LayerError
 
 Page = tuple[str, bytes]
 """A content type, and the content."""
@@ -36,10 +36,11 @@ class WebSocketServer(WebSocketLayer):
         path: str = "",
         find_page: Callable[[str], Page | None] | None = None,
         limits: Limits,
+        heartbeat: float = HEARTBEAT,
     ) -> None:
         allowed = None if origins is None else [*map(Origin, origins), None]
         self._server = ServerProtocol(origins=allowed, max_size=largest_message(limits), logger=logger)
-        super().__init__(self._server, limits)
+        super().__init__(self._server, limits, heartbeat)
         self._path = path
         self._find_page = find_page
         self._head = b""
