@@ -431,9 +431,49 @@ def test_calls_that_wait_already_wait_no_longer_when_an_answer_is_owed() -> None
     assert relay.other.connection.outgoing.waiting == 0
 
 
-def test_calls_over_twice_the_limit_are_refused_when_an_answer_is_owed() -> None:
+@pytest.mark.fault(39)
+@pytest.mark.parametrize("is_full", [False, True])
+def test_what_is_relayed_to_a_remote_makes_it_owe_too(is_full: bool) -> None:
+    """A remote's call waits for others. Then it is asked something by way of a relay, at once or when there is room: so its call
+    waits no longer."""
+    routes = {PICKED: RelayTestRoute(None)}
+    asks, middle, last = (
+        Solo(Limits(owed=1, outbox_high=100, outbox_low=10), routes=dict(routes)) for _ in range(3)
+    )
+    target = middle.connection.relays
+    asks.routes[RELAYED] = RelayTestRoute(lambda: target)
+    asks.feed(frame(RELAYED, 1))
+    ((_, cid, _),) = middle.sent()
+    middle.feed(response_frame(cid))
+    last.call()
+    last.sent()
+    (request,) = requests(middle.feed(frame(PICKED, 7, b"waits")))
+    middle.connection.relay(request, last.connection.relays, START)
+    assert (middle.connection.incoming.parking.held, last.sent()) == (1, [])
+    if is_full:
+        middle.send(bytes(200))
+    asks.feed(frame(RELAYED, 2, b"may need it"))
+    assert [payload for _, _, payload in middle.sent()][-1] == b"may need it"
+    assert [payload for _, _, payload in last.sent()] == [b"waits"]
+    assert middle.connection.incoming.parking.held == 0
+
+
+def test_a_call_that_waits_for_no_others_may_wait_for_room() -> None:
+    """The client owes an answer, and there is room in the parking, but none in the outbox over there."""
+    relay = Relay(Limits(), other=Limits(outbox_high=100, outbox_low=10))
+    relay.link()
+    relay.other.send(bytes(200))
+    relay.asked.call()
+    relay.ask(1, b"waits")
+    assert relay.asked.connection.incoming.parking.held == 1
+    assert [payload for _, _, payload in relay.other.sent()][-1] == b"waits"
+    assert relay.asked.connection.incoming.parking.held == 0
+
+
+@pytest.mark.parametrize("timeout", [60.0, None])
+def test_calls_over_twice_the_limit_are_refused_when_an_answer_is_owed(timeout: float | None) -> None:
     """Those that there is no room for, even for calls that wait for no others. Nothing is left of them."""
-    relay = Relay(Limits(owed=2))
+    relay = Relay(Limits(owed=2), timeout=timeout)
     relay.link()
     for cid in range(1, 8):
         relay.ask(cid)

@@ -380,9 +380,9 @@ class Outgoing:
             self._forget(call, executed, now)
             if executed is Executed.NO:
                 unsent.add(call.id)
-            self._tell_failed(call, CallTimeout(executed), now)
-            if call.deadline is not None:
-                self._deadlines.note_ended()
+            self._tell_failed(
+                call, CallTimeout(executed), now
+            )  # its wait for room was over before, and is in no heap
 
     def fail_all(self, error: Callable[[Executed], CallError], now: float) -> None:
         """The connection ends: everyone who waits learns it at once. Frames of calls that have not left never will."""

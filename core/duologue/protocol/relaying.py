@@ -10,6 +10,7 @@ more than a note: bytes in its outbox, an event, a bound that may have become fr
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import attrgetter
 
 from duologue.protocol.errors import (
     CallTimeout,
@@ -125,11 +126,10 @@ class Relays:
         self._outgoing.on_owed = None
         waiting = tuple(self._waiting)
         self._waiting.clear()
-        for call in waiting:
-            # One that was looked at before may have ended another.
-            if call.is_held:
-                call.target._outgoing.hurry(call, now)
-                call.target.on_work()
+        # One after the other: what one of them sets off may end another.
+        for call in filter(_is_held, waiting):
+            call.target._outgoing.hurry(call, now)
+            call.target.on_work()
 
     def _relay_send(self, send: RelayedSend, now: float) -> None:
         target = send.target
@@ -248,6 +248,8 @@ def failure_of(error: DuologueError) -> FailureKind:
         case _:
             return FailureKind.HANDLER_FAILED
 
+
+_is_held = attrgetter("is_held")
 
 _KINDS = {
     ErrorKind.UNKNOWN_SERVICE: FailureKind.UNKNOWN_SERVICE,
