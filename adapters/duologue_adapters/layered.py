@@ -97,6 +97,8 @@ class LayeredLink(Link, Receiver):
         return self._below.unsent + self._held + sum(map(len, self._waiting))
 
     def pause_reading(self) -> None:
+        if self._lingers:
+            return  # what still comes is dropped, and its end is the sign that the last words have arrived
         self._layer.reading_paused(self._engine.now())
         self._below.pause_reading()
 
@@ -239,6 +241,7 @@ class LayeredLink(Link, Receiver):
     def _linger(self, detail: str) -> None:
         self._lingers = True
         self._cancel_timer()
+        self._below.resume_reading()  # the one above may have paused
         # A job, and no timer: should all end before that, the engine ends it, and the link with it.
         self._lingering = self._engine.start(self._let_last_words_leave())
         if self._lingering is not None:

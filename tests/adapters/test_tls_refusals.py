@@ -209,6 +209,21 @@ async def test_options_of_a_server(certificates: Certificates, tmp_path: Path) -
             assert await peer.remote(tools).call(Add(a=1, b=2)) == 3
 
 
+@pytest.mark.parametrize("kind", [bytes, str, bytearray])
+async def test_a_key_in_the_place_of_its_path(
+    certificates: Certificates, kind: type[bytes | str | bytearray]
+) -> None:
+    """The mistake is refused, and the error does not tell the key to whoever reads the log."""
+    key: object = certificates.server_key.decode() if kind is str else kind(certificates.server_key)
+    files = certificates.server
+    secret = certificates.server_key.decode().splitlines()[1]
+    for option in ("certificate", "key", "client_ca"):
+        with pytest.raises((ConnectFailed, TypeError)) as caught:
+            async with serve(HERE, wireformat="json", **{**files, option: key}):
+                pass
+        assert secret not in repr(caught.value)
+
+
 def encrypted(key: bytes, password: bytes) -> bytes:
     """The key, so that it needs a password. (The library comes with trustme.)"""
     from cryptography.hazmat.primitives import serialization
