@@ -217,8 +217,12 @@ class Connection:
     def relay(self, request: IncomingRequest, target: Relays, now: float) -> None:
         """Let another connection answer a request that was delivered, in place of a handler. Nothing is owed for it any more.
 
-        `target` is the `relays` of that connection. Both connections must be given the same clock. Raises `ValueError` if the request is not running.
+        `target` is the `relays` of that connection. Both connections must be given the same clock. One that was cancelled
+        meanwhile just ends. Raises `ValueError` if the request is not running.
         """
+        if request.is_cancelled:
+            self.done(request, now)
+            return
         self._relays.relay(self._incoming.hand_over(request, target), now)
         self.look(now)
 

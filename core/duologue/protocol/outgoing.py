@@ -41,6 +41,11 @@ NESTED_SHARE = 2
 """Calls made in handlers may go so many times over `Limits.owed`: there is room for them when other calls have to wait."""
 
 
+ROOM_SHARE = 0.5
+"""A relayed call waits for room at the other connection for at most this part of its time. What goes round in a ring of relays
+waits for itself: so its end comes before the first of its hops times out and gives it room again (docs/relay.md)."""
+
+
 class Outgoing:
     """Own requests. Each waits in the core for room, so that one wait and one deadline cover all of its life."""
 
@@ -111,9 +116,20 @@ class Outgoing:
         return call
 
     def relay(self, call: RelayedCall, nested: bool, now: float) -> bool:
-        """The same for a call of another connection's remote. Says whether it is in the outbox; else it waits for room."""
+        """The same for a call of another connection's remote. Says whether it is in the outbox; else it waits for room, for
+        at most `ROOM_SHARE` of its time.
+        """
         self.check_size(len(call.payload))
-        return self._begin(call, nested, now)
+        has_room = self._begin(call, nested, now)
+        assert call.route is not None
+        timeout = call.route.relay_timeout
+        if timeout is not None:
+            call.expires = now + timeout
+            self._next_relayed_expires = min(self._next_relayed_expires, call.expires)
+            if not has_room:
+                call.deadline = now + ROOM_SHARE * timeout
+                self._deadlines.add(call.deadline, call)
+        return has_room
 
     def try_relay(self, call: RelayedCall, now: float) -> bool:
         """The common case of that: straight into the outbox. False, and nothing was done, if it would have to wait, or fails."""
@@ -321,6 +337,9 @@ class Outgoing:
                 self._tell_send_failed(item, SendTimeout(), now)
                 continue
             assert isinstance(item, OutgoingCall | RelayedCall)
+            if isinstance(item, RelayedCall) and item.id:
+                item.deadline = None  # that was for the wait for room, which it has found
+                continue
             executed = self._executed(item)
             self._forget(item, executed, now)
             if item.id and executed is Executed.NO:
@@ -344,6 +363,8 @@ class Outgoing:
             if executed is Executed.NO:
                 unsent.add(call.id)
             self._tell_failed(call, CallTimeout(executed), now)
+            if call.deadline is not None:
+                self._deadlines.note_ended()
 
     def fail_all(self, error: Callable[[Executed], CallError], now: float) -> None:
         """The connection ends: everyone who waits learns it at once. Frames of calls that have not left never will."""

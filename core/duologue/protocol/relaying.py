@@ -103,9 +103,7 @@ class Relays:
         target.on_work()
 
     def _relay_call(self, call: RelayedCall, now: float) -> None:
-        assert call.route is not None
-        target, timeout = call.target, call.route.relay_timeout
-        call.deadline = None if timeout is None else now + timeout
+        target = call.target
         # If this remote owes answers, what it asks may be needed for them: then it never waits for others to be answered.
         is_owed = self._outgoing.pending.owed > 0
         if target._outgoing.relay(call, is_owed, now):
@@ -168,11 +166,9 @@ class Relays:
             return RelayRefused(
                 "it would go back to where it came from: two ends relay the same service to each other"
             )
-        if target.wireformat != self.wireformat:
-            return RelayRefused(
-                f"it came in {self.wireformat}, and {target.name or 'the other peer'} speaks {target.wireformat}: a relay "
-                "passes payloads on as they are, so use the same wire format on both connections"
-            )
+        refusal = check_wireformats(self.wireformat, target.wireformat, target.name)
+        if refusal is not None:
+            return refusal
         self._targets[target] = None
         if target._sources is None:
             target._sources = {}
@@ -194,6 +190,16 @@ class Relays:
             assert target._sources is not None
             del target._sources[self]
         self._targets = None
+
+
+def check_wireformats(came_in: str, other: str, name: str) -> RelayRefused | None:
+    """Payloads are passed on as they are: why they can't be, if they can't. `name` is whose the other wire format is."""
+    if came_in == other:
+        return None
+    return RelayRefused(
+        f"it came in {came_in}, and {name or 'the other peer'} speaks {other}: a relay passes payloads on as they "
+        "are, so use the same wire format on both connections"
+    )
 
 
 def failure_of(error: DuologueError) -> FailureKind:
