@@ -106,10 +106,10 @@ class ConnectFailed(DuologueError):
 
 
 class HandshakeTimeout(ConnectFailed):
-    """Connecting, or the transport's handshake, took longer than `Limits.handshake_timeout`."""
+    """Connecting, or the transport's handshake, took longer than `Limits.handshake_timeout`. `hint`: why that may be."""
 
-    def __init__(self, url: str, seconds: float) -> None:
-        super().__init__(url, f"not ready after {seconds:g} s")
+    def __init__(self, url: str, seconds: float, hint: str = "") -> None:
+        super().__init__(url, f"not ready after {seconds:g} s" + (f": {hint}" if hint else ""))
         self.seconds = seconds
 
 

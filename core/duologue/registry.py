@@ -126,7 +126,7 @@ class Registry(Generic[P]):
         points = self._entry_points().get(name, [])
         if len(points) > 1:
             raise PluginError(
-                f"{name!r} is offered by several plug-ins, {' and '.join(sorted(map(_origin, points)))}: uninstall all but one"
+                f"{name!r} is offered by several plug-ins, {' and '.join(sorted(map(_origin, points)))}: uninstall one, or let it choose another name"
             )
         return points[0] if points else None
 

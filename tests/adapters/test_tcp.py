@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from contextlib import suppress
 from typing import Any
@@ -19,8 +20,10 @@ from duologue import (
     connect,
     serve,
 )
+from duologue_adapters import SocketListener, engine_here
 from duologue_adapters.engines import callbacks, streams
-from duologue_adapters.engines.tcp import is_to_itself
+from duologue_adapters.engines.streams import real_cause
+from duologue_adapters.engines.tcp import is_refusal, is_to_itself
 
 
 @pytest.mark.parametrize(
@@ -77,6 +80,47 @@ async def test_a_connection_to_itself_is_none(monkeypatch: pytest.MonkeyPatch) -
         remote = await accept()
         with suppress(ConnectionResetError):
             assert await remote.read_to_end() == b""
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        port: int = sock.getsockname()[1]
+        return port
+
+
+@pytest.mark.parametrize("url", ["tcp://{}", "tls://{}", "ws://{}", "wss://{}/path"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_nobody_listens_says_so(url: str, host: str) -> None:
+    """On each engine, whatever is on top of TCP, and for one address and for several: it says so, and what the system said."""
+    url = url.format(f"{host}:{free_port()}")
+    with pytest.raises(ConnectFailed, match=r": nobody listens there \(.*\[Errno \d+\]") as caught:
+        async with connect(url, wireformat="json"):
+            raise AssertionError
+    assert not caught.value.is_permanent
+
+
+def test_several_addresses() -> None:
+    """What anyio tells of them in a group is one error; it is a refusal only if all of them were one."""
+    refused, lost = ConnectionRefusedError(errno.ECONNREFUSED, "refused"), OSError(errno.ENETUNREACH, "lost")
+    error = OSError("of no use")
+    assert real_cause(error) is error
+    error.__cause__ = ExceptionGroup("several", [refused, refused])
+    assert str(real_cause(error)) == f"[Errno {errno.ECONNREFUSED}] refused"
+    assert is_refusal(real_cause(error))
+    error.__cause__ = ExceptionGroup("several", [refused, lost])
+    assert str(real_cause(error)).endswith(f"refused; [Errno {errno.ENETUNREACH}] lost")
+    assert not is_refusal(real_cause(error))
+    assert not is_refusal(error)
+
+
+async def test_a_socket_that_blocks() -> None:
+    """The socket that an adapter gives may block: waiting for a link does not stop the loop."""
+    async with engine_here() as engine:
+        with socket.create_server(("127.0.0.1", 0)) as sock:
+            listener = SocketListener(engine, sock, "some://where")
+            with anyio.move_on_after(0.05) as scope:
+                await listener.accept()
+            assert scope.cancelled_caught
 
 
 @pytest.mark.parametrize("url", ["TCP://127.0.0.1:{}", "tcp://127.0.0.1:{}/", "tcp://localhost:{}"])

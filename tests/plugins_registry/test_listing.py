@@ -48,7 +48,7 @@ def test_each_problem_is_told(install: Install) -> None:
     assert "install the library, or the extra of needing" in needy.problem
     twice = named(found, "twice")
     assert [info.distribution for info in twice] == ["one", "two"]
-    assert all("uninstall all but one" in info.problem for info in twice)
+    assert all("uninstall one, or let it choose another name" in info.problem for info in twice)
     (odd,) = named(found, "odd")
     assert "must be an object of a class derived from duologue.WireFormat" in odd.problem
 

@@ -149,7 +149,7 @@ def test_a_name_that_two_distributions_offer_is_refused(install: Install) -> Non
     """Which one would win depends on the order of the path, so neither does."""
     install("pigeon-post", {ADAPTERS: {"pigeon": "pigeon_post"}}, pigeon_post=ADAPTER)
     install("pigeon-racing", {ADAPTERS: {"pigeon": "pigeon_racing"}}, pigeon_racing=ADAPTER)
-    text = "offered by several plug-ins, pigeon_post of pigeon-post and pigeon_racing of pigeon-racing: uninstall all but one"
+    text = "offered by several plug-ins, pigeon_post of pigeon-post and pigeon_racing of pigeon-racing: uninstall one, or let it choose another name"
     with pytest.raises(PluginError, match=text):
         adapter_registry().find("pigeon")
 
