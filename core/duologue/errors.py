@@ -99,8 +99,9 @@ class ConnectFailed(DuologueError):
     or a protocol was refused, or the URL means nothing. False where it may help, and where nobody can know.
     """
 
-    def __init__(self, url: str, text: str, *, is_permanent: bool = False) -> None:
-        super().__init__(f"no connection at {url}: {text}")
+    def __init__(self, url: str, text: str, *, is_permanent: bool = False, serves: bool = False) -> None:
+        """`serves`: it was to be served, so that the text is not of a connection."""
+        super().__init__(f"{'can not serve' if serves else 'no connection at'} {url}: {text}")
         self.url = url
         self.is_permanent = is_permanent
 

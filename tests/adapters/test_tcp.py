@@ -56,6 +56,58 @@ async def test_urls_that_are_none(url: str) -> None:
             raise AssertionError
 
 
+async def test_ports_of_clients() -> None:
+    """Port 0 is for servers: a client is not told of it, and may not use it."""
+    for scheme in ("tcp", "tls", "zmq+tcp"):
+        with pytest.raises(ConnectFailed, match=r"write scheme://host:port$"):
+            async with connect(f"{scheme}://127.0.0.1", wireformat="json"):
+                raise AssertionError
+    for scheme in ("tcp", "tls", "ws", "wss", "zmq+tcp"):
+        with pytest.raises(
+            ConnectFailed, match=r"port 0 is only for servers: connect to the one in server\.url"
+        ):
+            async with connect(f"{scheme}://127.0.0.1:0", wireformat="json"):
+                raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "text"),
+    [
+        ("tls://127.0.0.1:1", {"certificate": b"-----BEGIN"}, "certificate= is no path, but bytes: give the path of a PEM file"),
+        ("tls://127.0.0.1:1", {"certificate": 5}, "certificate= is no path, but int"),
+        ("tls://127.0.0.1:1", {"certificate": __file__}, "key= is missing, and there is none in '.*test_tcp.py'"),
+        ("tls://127.0.0.1:1", {"certificate": __file__, "key": 5}, "key= is no path, but int"),
+        ("wss://127.0.0.1:1", {"server_hostname": 5}, "server_hostname=5: give the name of a host"),
+    ],
+)  # fmt: skip
+async def test_options_of_the_wrong_type(url: str, options: dict[str, Any], text: str) -> None:
+    """Each is told by its name, before anything is opened."""
+    with pytest.raises(TypeError, match=text):
+        async with connect(url, wireformat="json", **options):
+            raise AssertionError
+
+
+async def test_a_folder_of_the_wrong_type() -> None:
+    with pytest.raises(TypeError, match="static=5: give the path of a folder"):
+        async with serve("ws://127.0.0.1:0", wireformat="json", origins=[], static=5):
+            raise AssertionError
+
+
+async def test_times_of_the_wrong_kind() -> None:
+    """A heartbeat without end, and a timeout that is a text."""
+    with pytest.raises(ValueError, match="heartbeat=inf: give seconds, more than 0 and finite"):
+        async with connect("tcp://127.0.0.1:1", wireformat="json", heartbeat=float("inf")):
+            raise AssertionError
+    async with serve("mem://times", Tools().services, wireformat="json") as server:
+        async with connect(server.url, wireformat="json") as peer:
+            timeout: Any = "5"
+            with pytest.raises(TypeError, match="a timeout of '5': give seconds"):
+                await peer.remote(tools).call(Add(a=1, b=2), timeout=timeout)
+            services: Any = Tools().services
+            with pytest.raises(TypeError, match="give the Namespace that the messages are in"):
+                peer.remote(services)
+
+
 def test_a_connection_to_itself() -> None:
     """The system makes one where a socket has the port that it connects to. That is found by its two addresses."""
     with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket() as one:
@@ -256,7 +308,7 @@ async def test_a_heartbeat_that_is_none(scheme: str, heartbeat: Any, certificate
         async with serve(url, wireformat="json", heartbeat=heartbeat, **options):
             raise AssertionError
     with pytest.raises(ValueError, match="heartbeat"):
-        async with connect(url, wireformat="json", heartbeat=heartbeat):
+        async with connect(url.replace(":0", ":1"), wireformat="json", heartbeat=heartbeat):
             raise AssertionError
 
 
