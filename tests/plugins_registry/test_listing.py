@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 
 from tests.plugins_registry.test_plugins import ADAPTER, ADAPTERS, WIREFORMAT, WIREFORMATS, Raven
@@ -51,6 +53,12 @@ def test_each_problem_is_told(install: Install) -> None:
     assert all("uninstall one, or let it choose another name" in info.problem for info in twice)
     (odd,) = named(found, "odd")
     assert "must be an object of a class derived from duologue.WireFormat" in odd.problem
+
+
+def test_the_suites_without_pytest_say_what_to_install() -> None:
+    script = "import sys; sys.modules['pytest'] = None; import duologue_contrib.testing"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert "needs pytest: pip install 'duologue[testing]'" in done.stderr
 
 
 def test_what_was_registered_by_hand(install: Install) -> None:
