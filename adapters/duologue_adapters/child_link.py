@@ -107,8 +107,17 @@ class ChildLink(Link, Receiver):
             self._receiver.eof_received()
 
 
+def has_no_writer(descriptor: int) -> bool:
+    """Whether the end of the stream comes after what is in the pipe. Of one that is closed already that may be wrong."""
+    return _tells(descriptor, select.POLLIN, select.POLLHUP | select.POLLNVAL)
+
+
 def _has_no_reader(descriptor: int) -> bool:
     """Whether what is written to a pipe can't be read by anyone. Some systems don't tell."""
+    return _tells(descriptor, select.POLLOUT, select.POLLERR)
+
+
+def _tells(descriptor: int, asked: int, wanted: int) -> bool:
     poll = select.poll()
-    poll.register(descriptor, select.POLLOUT)
-    return any(event & select.POLLERR for _, event in poll.poll(0))
+    poll.register(descriptor, asked)
+    return any(event & wanted for _, event in poll.poll(0))
