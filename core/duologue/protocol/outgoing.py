@@ -363,8 +363,6 @@ class Outgoing:
             if executed is Executed.NO:
                 unsent.add(call.id)
             self._tell_failed(call, CallTimeout(executed), now)
-            if call.deadline is not None:
-                self._deadlines.note_ended()
 
     def fail_all(self, error: Callable[[Executed], CallError], now: float) -> None:
         """The connection ends: everyone who waits learns it at once. Frames of calls that have not left never will."""
