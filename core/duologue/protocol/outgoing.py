@@ -380,9 +380,7 @@ class Outgoing:
             self._forget(call, executed, now)
             if executed is Executed.NO:
                 unsent.add(call.id)
-            self._tell_failed(
-                call, CallTimeout(executed), now
-            )  # its wait for room was over before, and is in no heap
+            self._tell_failed(call, CallTimeout(executed), now)
 
     def fail_all(self, error: Callable[[Executed], CallError], now: float) -> None:
         """The connection ends: everyone who waits learns it at once. Frames of calls that have not left never will."""
