@@ -43,9 +43,11 @@ help:
 demo: $(MADE)-all
 	$(BIN)/duologue demo $(ARGS)
 
-# Coverage is looked at only when all tests run, and only by the tests that are about the core: it doubles their time, and
-# what a test of an adapter happens to run is not tested by that. Files of an earlier, aborted run must not count.
-ABOUT_CORE := tests/architecture tests/core tests/plugins_registry tests/services tests/wireformats
+# Coverage is looked at only when all tests run, and only by the tests that are about the core: what a test of an adapter happens to run
+# is not tested by that. The slow ones among them do the same again thousands of times, for which coverage would take minutes.
+# Files of an earlier, aborted run must not count.
+SLOW_IN_CORE := %/test_chunking.py %/test_loops.py %/test_properties.py %/test_stateful.py
+ABOUT_CORE := $(filter-out $(SLOW_IN_CORE),$(wildcard tests/core/test_*.py)) tests/plugins_registry tests/services
 
 test: $(MADE)-test
 ifeq ($(ARGS),)
@@ -59,10 +61,8 @@ endif
 
 # What another interpreter has to show: the suites that every adapter and every wire format must pass, and what has to do with how
 # it runs tasks, reads annotations and finds plug-ins. The rest is bytes and numbers, or other programs, and the same everywhere.
-SLOW_IN_CORE := %/test_chunking.py %/test_loops.py %/test_properties.py %/test_stateful.py
 ON_ENGINES := calls closing conformance events failures handlers isolation lifetimes over_stream server shutdown tls
-ELSEWHERE := tests/wireformats/test_conformance.py $(ON_ENGINES:%=tests/adapters/test_%.py) tests/services tests/plugins_registry
-ELSEWHERE += $(filter-out $(SLOW_IN_CORE),$(wildcard tests/core/test_*.py))
+ELSEWHERE := $(ABOUT_CORE) tests/wireformats/test_conformance.py $(ON_ENGINES:%=tests/adapters/test_%.py)
 
 test-elsewhere: $(MADE)-test
 	$(BIN)/python -m pytest --numprocesses=auto $(ELSEWHERE)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+
 from duologue_adapters.handshakes import Handshake
 from duologue_adapters.ports import CutShort, Engine, Job, Layer, LayerError, Link, Receiver, Timer, Waiter
+
+logger = logging.getLogger("duologue")
 
 LAST_WORDS = 1.0
 """Seconds in which the last that a layer has to say, a goodbye or what is wrong, can leave before the link is cut."""
@@ -97,6 +101,8 @@ class LayeredLink(Link, Receiver):
         return self._below.unsent + self._held + sum(map(len, self._waiting))
 
     def pause_reading(self) -> None:
+        if self._lingers:
+            return  # what still comes is dropped, and its end is the sign that the last words have arrived
         self._layer.reading_paused(self._engine.now())
         self._below.pause_reading()
 
@@ -130,7 +136,7 @@ class LayeredLink(Link, Receiver):
             return
         try:
             received = self._layer.receive_data(data, self._engine.now())
-        except LayerError as exc:
+        except Exception as exc:
             self._fail(exc)
             return
         self._settle()
@@ -148,7 +154,7 @@ class LayeredLink(Link, Receiver):
             self._layer.receive_eof(self._engine.now())
         except CutShort as exc:
             cut_short = str(exc)
-        except LayerError as exc:
+        except Exception as exc:
             self._fail(exc)
             return
         self._settle()
@@ -227,18 +233,22 @@ class LayeredLink(Link, Receiver):
             self._waiting.clear()
             self._above.connection_lost(detail)
 
-    def _fail(self, error: LayerError) -> None:
+    def _fail(self, error: Exception) -> None:
         """The other end broke the layer's rules, and that is the end for what is above.
 
         What the layer has to say about it still leaves; what comes in meanwhile is dropped. To cut the link at once could
-        destroy it on its way.
+        destroy it on its way. Any other exception is a mistake in the layer, and must end no other connection.
         """
+        if not isinstance(error, LayerError):
+            logger.error("a layer has failed by itself: the connection is closed", exc_info=error)
+            error = LayerError("a layer has failed by itself; the log of this end says how")
         self._failure = error
         self._linger(str(error))
 
     def _linger(self, detail: str) -> None:
         self._lingers = True
         self._cancel_timer()
+        self._below.resume_reading()  # the one above may have paused
         # A job, and no timer: should all end before that, the engine ends it, and the link with it.
         self._lingering = self._engine.start(self._let_last_words_leave())
         if self._lingering is not None:
@@ -299,7 +309,7 @@ class LayeredLink(Link, Receiver):
         if deadline <= now:
             try:
                 self._layer.handle_timer(now)
-            except LayerError as exc:
+            except Exception as exc:
                 self._fail(exc)
                 return
         self._settle()

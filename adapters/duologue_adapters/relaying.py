@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from duologue import DuologueError, FailureKind, Peer, RelayRequest
 from duologue.protocol.connection import Connection
 from duologue.protocol.events import IncomingRequest
-from duologue.protocol.relaying import SEND_PATIENCE, failure_of
-from duologue.protocol.routes import RequestFault
+from duologue.protocol.relaying import SEND_PATIENCE, check_wireformats, failure_of
+from duologue.protocol.routes import RequestFault, Route
 from duologue.relay import RelayRoute, check_target
 from duologue_adapters.context import current_request
 from duologue_adapters.engines.endings import end_of_process_in
@@ -47,7 +47,10 @@ class Relayer:
             if (end := end_of_process_in(exc)) is not None:
                 raise end from exc
             return
-        request.handler = self._engine.start(self._run(request, target))
+        request.handler = job = self._engine.start(self._run(request, target))
+        if job is not None and inspect.iscoroutine(target):
+            # A task that is cancelled before its first step never comes to awaiting it.
+            job.add_done_callback(lambda _: target.close())
 
     def _pick(self, route: RelayRoute, request: IncomingRequest) -> Peer | Awaitable[Peer | None] | None:
         if isinstance(route.target, Peer):
@@ -83,12 +86,23 @@ class Relayer:
         peer = check_target(target if isinstance(target, Peer) else await target)
         if self._hand_over(request, peer):
             return
-        sid, payload, answer = request.sid, request.payload, b""
-        if request.cid:
-            answer = await peer.call_raw(sid, payload, timeout=route.relay_timeout)
-        else:
-            await peer.send_raw(sid, payload, timeout=SEND_PATIENCE)
+        try:
+            answer = await self._ask(request, route, peer)
+        except DuologueError as exc:
+            raise RequestFault(failure_of(exc)) from exc
         self._succeeded(request, answer)
+
+    async def _ask(self, request: IncomingRequest, route: Route, peer: Peer) -> bytes:
+        """Call or send, as anybody would."""
+        if request.is_cancelled:
+            return b""  # a function that took its time did not mind being cancelled
+        refusal = check_wireformats(self._peer.wireformat.name, peer.wireformat.name, peer.info.name)
+        if refusal is not None:
+            raise refusal
+        if request.cid:
+            return await peer.call_raw(request.sid, request.payload, timeout=route.relay_timeout)
+        await peer.send_raw(request.sid, request.payload, timeout=SEND_PATIENCE)
+        return b""
 
     def _succeeded(self, request: IncomingRequest, answer: bytes) -> None:
         if request.cid and not request.is_cancelled:
@@ -100,8 +114,6 @@ class Relayer:
     def _failed(self, request: IncomingRequest, exc: BaseException) -> None:
         if isinstance(exc, RequestFault):
             kind, error = exc.kind, exc.__cause__
-        elif isinstance(exc, DuologueError):
-            kind, error = failure_of(exc), exc
         else:
             kind, error = FailureKind.HANDLER_FAILED, exc
         self._connection.fail(request, kind, self._engine.now(), error)

@@ -77,14 +77,16 @@ def _context(purpose: ssl.Purpose, url: str, option: str, ca: Any) -> ssl.SSLCon
             where: dict[str, Any] = {}
         case bytes():
             where = {"cadata": ca.decode("ascii", "replace") if b"-----BEGIN" in ca else ca}
-        case str() | Path():
+        case str() | Path() if _is_path(ca):
             where = {"capath" if Path(ca).is_dir() else "cafile": ca}
         case _:
-            raise TypeError(f"{option}={ca!r}: give a path, or the certificates as bytes")
+            raise TypeError(
+                f"{option}= is no path, but {type(ca).__name__}: give a path, or the certificates as bytes"
+            )
     try:
         return ssl.create_default_context(purpose, **where)
     except OSError as exc:  # ssl.SSLError is one
-        what = "the bytes" if isinstance(ca, bytes) else repr(str(ca))
+        what = "the bytes" if isinstance(ca, bytes) else _path(ca)
         raise ConnectFailed(
             url,
             f"{option}: {what} can't be used: {exc}; give a PEM file, a folder of them, or certificates as bytes",
@@ -95,12 +97,28 @@ def _context(purpose: ssl.Purpose, url: str, option: str, ca: Any) -> ssl.SSLCon
 def _load_certificate(context: ssl.SSLContext, url: str, options: Mapping[str, Any]) -> None:
     # An empty password for none: without one OpenSSL would ask at the terminal, and wait.
     certificate, key, password = options["certificate"], options.get("key"), options.get("password")
+    for option in ("certificate", "key"):
+        given = options.get(option)
+        if given is not None and not isinstance(given, str | Path):
+            # Not its value: it may be the key itself.
+            raise TypeError(f"{option}= is no path, but {type(given).__name__}: give the path of a PEM file")
     try:
+        if key is None and b"PRIVATE KEY" not in Path(certificate).read_bytes():
+            raise TypeError(f"key= is missing, and there is none in {str(certificate)!r}: give both")
         context.load_cert_chain(certificate, key, password if password is not None else "")
     except OSError as exc:  # ssl.SSLError is one
         raise ConnectFailed(
             url,
-            f"certificate={str(certificate)!r} with key={str(key)!r} can't be used: {exc}; both must be PEM files, belong "
+            f"certificate={_path(certificate)} with key={_path(key)} can't be used: {exc}; both must be PEM files, belong "
             "together, and a key that is encrypted needs password=",
             is_permanent=True,
         ) from exc
+
+
+def _is_path(given: object) -> bool:
+    return isinstance(given, str | Path) and "-----BEGIN" not in str(given)
+
+
+def _path(given: object) -> str:
+    """A path, for an error. What is none may be the key itself, given by mistake, and is for nobody's log."""
+    return repr(str(given)) if _is_path(given) else f"<no path, but {type(given).__name__}>"

@@ -38,7 +38,7 @@ class WebSocketAdapter(LinkAdapter):
         return []
 
     async def open_link(self, engine: Engine, url: str, settings: PeerSettings) -> Link:
-        host, port, path = host_port_and_path(url, self.usual_port)
+        host, port, path = host_port_and_path(url, self.usual_port, serves=False)
         heartbeat = heartbeat_of(settings.options)
         layers = self.client_layers(url, host, settings.options)
 
@@ -85,10 +85,12 @@ def _below(heartbeat: float) -> float:
     return max(heartbeat, HEARTBEAT)
 
 
-def _static_files(url: str, given: str | Path | Mapping[str, str | Path] | None) -> StaticFolders | None:
+def _static_files(url: str, given: Any) -> StaticFolders | None:
     if given is None:
         return None
-    folders = given if isinstance(given, Mapping) else {"/": given}
+    folders: dict[Any, Any] = dict(given) if hasattr(given, "items") else {"/": given}
+    if not all(isinstance(path, str) and isinstance(folder, str | Path) for path, folder in folders.items()):
+        raise TypeError(f"static={given!r}: give the path of a folder, or of several under paths of URLs")
     try:
         return StaticFolders({path: Path(folder) for path, folder in folders.items()})
     except OSError as exc:

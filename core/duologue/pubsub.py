@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 from duologue.errors import (
@@ -61,9 +62,11 @@ class PubSub(ServiceMap):
         """Give a peer all that is published from now on, or what of `services` is.
 
         While it does not take it, at most `queue` messages of `queue_bytes` wait for it. What is too much goes by the
-        policy: `drop_oldest`, `drop_newest`, or `close` its connection. The subscription ends with the peer.
+        policy: `drop_oldest`, `drop_newest`, or `close` its connection. The subscription ends with the peer; for one
+        that has ended already it has, too.
 
-        Raises `RegistrationError` if it has subscribed already, or its wire format will not do; `ConnectionClosed`.
+        Raises `RegistrationError` if it has subscribed already, or its wire format will not do; `ValueError` for a
+        queue without room, or an unknown policy.
         """
         if peer in self._subscriptions:
             raise RegistrationError(f"{peer!r} has subscribed already: unsubscribe it first")
@@ -99,6 +102,10 @@ class PubSub(ServiceMap):
             raise RegistrationError(f"{subscriber!r} has not subscribed")
         subscription.end()
 
+    def subscription_of(self, subscriber: Peer | Callable[[Message[Any]], None]) -> Subscription | None:
+        """The subscription of a peer, or of a function that listens; None if it has none."""
+        return self._subscriptions.get(subscriber)
+
     @property
     def subscriptions(self) -> tuple[Subscription, ...]:
         """All of them, to look at."""
@@ -133,9 +140,11 @@ class PubSub(ServiceMap):
 
     def _give(self, publication: Publication) -> None:
         failure: Exception | None = None
-        for subscription in tuple(self._subscriptions.values()):
+        for subscriber, subscription in tuple(self._subscriptions.items()):
             if publication.sid not in subscription.sids:
                 continue
+            if self._subscriptions.get(subscriber) is not subscription:
+                continue  # a listener has ended it, just now
             try:
                 subscription.put(publication)
             except Exception as exc:  # whatever it is, the others get theirs
@@ -317,7 +326,7 @@ class ListenerSubscription(Subscription):
 class Publication:
     """One message on its way to all, encoded at most once for each wire format, and decoded at most once."""
 
-    __slots__ = ("_message", "_type", "payloads", "sid", "source")
+    __slots__ = ("_failures", "_message", "_type", "payloads", "sid", "source")
 
     def __init__(
         self, sid: int, type_: tuple[Namespace, MessageType] | None, message: Message[Any] | None
@@ -328,14 +337,18 @@ class Publication:
         self.source: WireFormat | None = None
         """The one that it came in; None if it was made here."""
         self.payloads: dict[str, bytes] = {}
+        self._failures: dict[str | None, Exception] = {}
+        """Why it has no bytes in a wire format, or can't be decoded at all (None). Found out once, and not for each subscriber."""
 
     def payload(self, wireformat: WireFormat) -> bytes:
         """Its bytes. Raises `DecodeError` if they have to be made of what can't be decoded, `EncodeError`."""
         payload = self.payloads.get(wireformat.name)
         if payload is None:
+            message = self.message()
             namespace, message_type = self._known_type()
             codec, _ = namespace.codecs(wireformat)[message_type]
-            payload = self.payloads[wireformat.name] = codec.encode(self.message())
+            payload = self._once(wireformat.name, partial(codec.encode, message))
+            self.payloads[wireformat.name] = payload
         return payload
 
     def message(self) -> Message[Any]:
@@ -344,8 +357,18 @@ class Publication:
             namespace, message_type = self._known_type()
             assert self.source is not None
             codec, _ = namespace.codecs(self.source)[message_type]
-            self._message = codec.decode(self.payloads[self.source.name])
+            self._message = self._once(None, partial(codec.decode, self.payloads[self.source.name]))
         return self._message
+
+    def _once(self, what: str | None, make: Callable[[], Any]) -> Any:
+        """Make it, unless that has failed before."""
+        failure = self._failures.get(what)
+        if failure is None:
+            try:
+                return make()
+            except Exception as exc:
+                failure = self._failures[what] = exc
+        raise failure.with_traceback(None)  # or it would grow with each
 
     def _known_type(self) -> tuple[Namespace, MessageType]:
         assert self._type is not None, "what is known by its id alone is never decoded"

@@ -135,6 +135,9 @@ class Balancer:
     looks_at_requests = True
     """Whether `choose` wants to see the request. If not, what is relayed need not be looked at at all, and costs less."""
 
+    _left: Peer | BaseException | None = None
+    """What was picked for the state machine and is of no use to it, or what was raised then: for whoever asks next."""
+
     def __init__(self, peers: Iterable[Peer] = ()) -> None:
         self._peers: list[Peer] = list(peers)
 
@@ -150,12 +153,22 @@ class Balancer:
         self._peers.append(peer)
 
     def remove(self, peer: Peer) -> None:
-        """One less. What it has been asked is still answered. Raises `RegistrationError` if it is not among them."""
-        if peer not in self._peers:
+        """One less. What it has been asked is still answered.
+
+        Raises `RegistrationError` if it is not among them; not if it is closed, since it may have been forgotten for that.
+        """
+        if peer in self._peers:
+            self._peers.remove(peer)
+        elif peer.is_open:
             raise RegistrationError(f"{peer!r} is not among the peers")
-        self._peers.remove(peer)
 
     def __call__(self, request: RelayRequest | None) -> Peer | None:
+        if self._left is not None:
+            left, self._left = self._left, None
+            if isinstance(left, BaseException):
+                raise left
+            if left.is_open and left in self._peers:
+                return left
         for peer in self._peers:
             if not peer.is_open:
                 self._peers = [each for each in self._peers if each.is_open]
@@ -163,9 +176,20 @@ class Balancer:
         return self.choose(self._peers, request) if self._peers else None
 
     def next_relays(self) -> Relays | None:
-        """The same without a look at the request, for the state machine. None too if the peer is none that it knows."""
-        peer = self(None)
-        return None if peer is None else peer.relays
+        """The same without a look at the request, for the state machine. None too if the peer is none that it knows, or
+        something was raised. Then the driver asks, and must get just that: whose turn it was, it still is.
+        """
+        if self._left is not None:
+            return None
+        try:
+            peer = self(None)
+            relays = None if peer is None else peer.relays
+        except BaseException as exc:
+            self._left = exc
+            return None
+        if relays is None:
+            self._left = peer
+        return relays
 
     def choose(self, peers: list[Peer], request: Any) -> Peer:
         """One of the peers, which are all open; there is at least one. `request` is a `RelayRequest` if it `looks_at_requests`."""

@@ -59,6 +59,7 @@ class SlowLink(Link):
     def __init__(self) -> None:
         self.left = 0
         self.is_cut = False
+        self.reads = True
 
     def start(self, receiver: Receiver) -> None: ...
 
@@ -70,9 +71,11 @@ class SlowLink(Link):
     def unsent(self) -> int:
         return self.left
 
-    def pause_reading(self) -> None: ...
+    def pause_reading(self) -> None:
+        self.reads = False
 
-    def resume_reading(self) -> None: ...
+    def resume_reading(self) -> None:
+        self.reads = True
 
     def end_writing(self) -> None: ...
 
@@ -143,3 +146,22 @@ def test_words_without_end(failed: tuple[ByHand, SlowLink]) -> None:
         engine.pass_time()
         passed += 1
     assert passed == LONGEST_WORDS
+
+
+@pytest.mark.parametrize("pauses_before", [True, False])
+def test_the_other_end_hangs_up_first(pauses_before: bool) -> None:
+    """The one above wants to read nothing more, and yet the link is read: to see that the other end is gone, and to cut it then."""
+    engine, below, above = ByHand(), SlowLink(), Above()
+    link = LayeredLink(cast("Engine", engine), below, Failing())
+    link.start(above)
+    if pauses_before:
+        link.pause_reading()
+    link.data_received(b"x")
+    link.pause_reading()
+    assert below.reads
+    below.left = 0
+    link.all_written()
+    link.data_received(b"what nobody listens to")
+    assert not below.is_cut
+    link.eof_received()
+    assert below.is_cut

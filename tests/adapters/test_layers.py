@@ -239,3 +239,22 @@ async def test_a_layer_is_told_when_reading_pauses() -> None:
         assert [layer.told for layer in layers] == [[False], [False]]
         server._link.resume_reading()  # type: ignore[attr-defined]
         assert [layer.told for layer in layers] == [[False, True], [False, True]]
+
+
+async def test_a_mistake_in_a_layer_ends_its_connection_only(caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever comes out of it: both ends learn that the connection is over, the log has the traceback, nothing else ends."""
+
+    class Mistaken(Masked):
+        def receive_data(self, data: bytes | memoryview, now: float) -> list[bytes]:
+            raise LookupError("a mistake")
+
+    there = Tools()
+    async with over_layers([Masked()], [Masked()], there.services) as (other, _):
+        async with over_layers([Masked()], [Mistaken()], there.services) as (client, server):
+            with pytest.raises(ConnectionLost):
+                await client.remote(tools).call(Add(a=1, b=1))
+            event = await closed_event(server)
+            assert event.reason is CloseReason.TRANSPORT_FAILED
+            assert "a layer has failed by itself" in event.detail
+        assert await other.remote(tools).call(Add(a=1, b=1)) == 2
+    assert "LookupError: a mistake" in caplog.text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import _ssl
+import ctypes
 import ssl
 
 import pytest
@@ -145,3 +147,52 @@ def test_bytes_that_are_no_tls(certificates: Certificates, junk: bytes) -> None:
             layer.receive_eof(0.0)
         assert "TLS" in str(caught.value)
         assert "GET" not in str(caught.value)
+
+
+def ask_for_new_keys(layer: TlsLayer) -> None:
+    """As any client may (RFC 8446, section 4.6.3). Python has no words for it, so the library is asked itself."""
+    try:
+        update = ctypes.CDLL(_ssl.__file__).SSL_key_update
+    except (AttributeError, OSError):
+        pytest.skip("this Python has OpenSSL where it can't be called")
+    session = layer._tls._sslobj  # type: ignore[attr-defined]
+    # The object's head, the socket, and then OpenSSL's own object.
+    pointer = ctypes.c_void_p.from_address(
+        id(session) + object.__basicsize__ + ctypes.sizeof(ctypes.c_void_p)
+    )
+    update.argtypes = (ctypes.c_void_p, ctypes.c_int)
+    assert update(pointer, 1) == 1
+    layer.send_data([b"x"], 0.0)
+
+
+@pytest.mark.fault(40)
+def test_a_flood_of_requests_for_new_keys(certificates: Certificates) -> None:
+    """Each is answered, and who sends them without reading the answers gets no further than some hundreds."""
+    client, server = opened(certificates)
+    for _ in range(1000):
+        ask_for_new_keys(client)
+        assert move(client, server) == b"x"
+        move(server, client)
+    received = 0
+    with pytest.raises(LayerError, match="a flood of requests for new keys"):
+        for _ in range(10_000):
+            ask_for_new_keys(client)
+            received += len(move(client, server))
+    assert 100 < received < 1000
+    assert len(b"".join(server.data_to_send())) < 20_000
+
+
+def test_what_came_before_the_failure(certificates: Certificates) -> None:
+    """In one piece with what breaks TLS: it is handed up first, and then the layer's time is over."""
+    client, server = opened(certificates)
+    client.send_data([b"good"], 0.0)
+    good = b"".join(client.data_to_send())
+    client.send_data([b"bad"], 0.0)
+    bad = bytearray(b"".join(client.data_to_send()))
+    bad[-1] ^= 1
+    assert server.receive_data(good + bad, 0.0) == [b"good"]
+    assert server.next_deadline() == 0.0
+    for fail in (server.handle_timer, server.receive_eof, lambda now: server.receive_data(b"more", now)):
+        with pytest.raises(LayerError, match=r"TLS failed .*mac"):
+            fail(1.0)
+    assert server.data_to_send(), "an alert says why"

@@ -126,7 +126,7 @@ async def test_a_server_without_tls(caplog: pytest.LogCaptureFixture) -> None:
     """`tls://` to a port for `tcp://`: `ConnectFailed`, and the server takes it for what it is, a frame that is far too large."""
     caplog.set_level(logging.INFO)
     async with serve("tcp://127.0.0.1:0", Tools().services, wireformat="json") as server:
-        with pytest.raises(ConnectFailed, match="does not speak TLS there: is it a port for tcp://"):
+        with pytest.raises(ConnectFailed, match="does not speak TLS there: is it a port for tcp:// or ws://"):
             async with connect(server.url.replace("tcp", "tls"), wireformat="json"):
                 raise AssertionError
         async with connect(server.url, wireformat="json") as peer:
@@ -207,6 +207,21 @@ async def test_options_of_a_server(certificates: Certificates, tmp_path: Path) -
     async with serve(HERE, Tools().services, wireformat="json", password="sesame", **files) as server:
         async with connect(server.url, wireformat="json", ca=certificates.ca_file) as peer:
             assert await peer.remote(tools).call(Add(a=1, b=2)) == 3
+
+
+@pytest.mark.parametrize("kind", [bytes, str, bytearray])
+async def test_a_key_in_the_place_of_its_path(
+    certificates: Certificates, kind: type[bytes | str | bytearray]
+) -> None:
+    """The mistake is refused, and the error does not tell the key to whoever reads the log."""
+    key: object = certificates.server_key.decode() if kind is str else kind(certificates.server_key)
+    files = certificates.server
+    secret = certificates.server_key.decode().splitlines()[1]
+    for option in ("certificate", "key", "client_ca"):
+        with pytest.raises((ConnectFailed, TypeError)) as caught:
+            async with serve(HERE, wireformat="json", **{**files, option: key}):
+                pass
+        assert secret not in repr(caught.value)
 
 
 def encrypted(key: bytes, password: bytes) -> bytes:

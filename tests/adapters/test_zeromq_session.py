@@ -155,6 +155,14 @@ def test_aborting() -> None:
     assert len(pair.client.abort_reason) < 201
 
 
+@pytest.mark.fault(81)
+def test_a_reason_that_is_more_than_text() -> None:
+    """What the other end says when it aborts gets into errors and logs: one line, and nothing that a terminal would obey."""
+    pair = Pair()
+    pair.server.receive(parse(aborting(ME, "\x1b[31mred\r\nanother line")), 0.0)
+    assert pair.server.abort_reason == "?[31mred?"
+
+
 def test_heartbeat() -> None:
     """After 20 s of silence an end asks; an answer is a sign of life, and so is everything else."""
     pair = Pair()

@@ -25,7 +25,7 @@ class Case:
 
     name: str
     title: str
-    kind: Literal["one", "calls", "sends", "echoes", "idle"]
+    kind: Literal["one", "calls", "sends", "echoes", "idle", "cpu"]
     metrics: tuple[Metric, ...]
     """The first is the one that is compared between subjects."""
     outstanding: int = 1
@@ -67,12 +67,19 @@ _ALL = (
         encoded=False,
     ),
     Case("idle", "memory of one idle connection", "idle", _MEMORY),
+    Case(
+        "cpu",
+        "processor time of the server for each call, 64 outstanding",
+        "cpu",
+        (Metric("cpu_us", "us", 2),),
+        outstanding=64,
+    ),
 )
 
 CASES = {case.name: case for case in _ALL}
 
-FOR_ANY = frozenset(CASES) - {"frame1m"}
-"""The cases that every RPC library has: few let one send a frame as it is."""
+FOR_ANY = frozenset(CASES) - {"frame1m", "cpu"}
+"""The cases that every RPC library has: few let one send a frame as it is, and processor time is for what is in between."""
 
 FOR_TRANSPORTS = frozenset({"one", "c64", "sends", "echo1m"})
 """The cases in which transports differ. How many calls are outstanding, or how large a frame is beyond that, matters to all alike."""

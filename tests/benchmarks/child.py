@@ -7,12 +7,13 @@ import json
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 from benchmarks.cases import CASES, MIB
 from benchmarks.load import measure
-from benchmarks.memory import measure_idle
+from benchmarks.memory import measure_idle, measure_processor
 from benchmarks.subjects import make_subject
 from benchmarks.subjects.base import Subject
 
@@ -32,8 +33,12 @@ async def _load(subject: Subject, options: argparse.Namespace) -> None:
         if options.case == "idle":
             figures = await measure_idle(subject, options.address, options.server_pid)
         else:
+            case = CASES[options.case]
             async with subject.connect(options.address) as client:
-                figures = await measure(CASES[options.case], client, options.seconds)
+                if case.kind == "cpu":
+                    figures = await measure_processor(client, case, options.seconds, options.server_pid)
+                else:
+                    figures = await measure(case, client, options.seconds)
         _say(figures=figures)
 
 
@@ -60,6 +65,12 @@ def _settle_malloc() -> None:
     del block
 
 
+def _end_with_input() -> None:
+    """A server that another one has started ends with it, however that ends."""
+    sys.stdin.read()
+    os._exit(0)
+
+
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     parser.add_argument("role", choices=["probe", "server", "client"])
@@ -71,6 +82,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--server-pid", type=int)
     parser.add_argument("--seconds", type=float)
     parser.add_argument("--case")
+    parser.add_argument("--ends-with-input", action="store_true")
     return parser.parse_args(arguments)
 
 
@@ -85,6 +97,8 @@ def main(arguments: list[str] | None = None) -> None:
         signal.alarm(options.life)
     _allow_files(8192)
     _settle_malloc()
+    if options.ends_with_input:
+        threading.Thread(target=_end_with_input, daemon=True).start()
     subject = make_subject(options.subject, options.wireformat)
     if options.role == "probe":
         _say(cases=sorted(subject.cases))

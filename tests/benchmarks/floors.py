@@ -20,7 +20,7 @@ class Floor:
     case: str
     against: str
     limit: float
-    kind: Literal["at least, times", "at most, more"] = "at least, times"
+    kind: Literal["at least, times", "at most, times", "at most, more"] = "at least, times"
     pythons: Pythons = "all"
     subject: str = "duologue"
 
@@ -29,8 +29,10 @@ class Floor:
         return CASES[self.case].main.name
 
     def __str__(self) -> str:
-        if self.kind == "at least, times":
-            return f"{self.case}: {self.subject} at least {self.limit:g} x {self.against}"
+        if self.kind != "at most, more":
+            return (
+                f"{self.case}: {self.subject} {self.kind.partition(',')[0]} {self.limit:g} x {self.against}"
+            )
         unit = CASES[self.case].main.unit
         return f"{self.case}: {self.subject} at most {self.limit:g} {unit} more than {self.against}"
 
@@ -54,6 +56,7 @@ FLOORS = (
     Floor("idle", "handwritten", 8, kind="at most, more"),
     Floor("c64", "websocketecho", 2, subject="duologue-ws"),
     Floor("c64", "zeromqecho", 2, subject="duologue-zmq+tcp"),
+    Floor("cpu", "duologue", 1.2, kind="at most, times", subject="duologue-relay"),
 )
 
 
@@ -96,7 +99,7 @@ def check(results: Results, subjects: Collection[str], cases: Collection[str]) -
 
 
 def _verdict(floor: Floor, results: Results) -> Verdict:
-    compare = results.ratio if floor.kind == "at least, times" else results.difference
+    compare = results.difference if floor.kind == "at most, more" else results.ratio
     value = compare(floor.subject, floor.against, floor.case, floor.metric)
     reason = next(
         (results.skipped[name] for name in (floor.subject, floor.against) if name in results.skipped),

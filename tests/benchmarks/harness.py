@@ -89,7 +89,7 @@ async def _cases_of(subject: str, plan: Plan, results: Results) -> set[str]:
             results.skipped[subject] = child.last_words(1) or "it did not start"
             plan.tell(f"{subject} is skipped: {results.skipped[subject]}")
             return set()
-    return cases if is_measurable() else cases - {"idle"}
+    return cases if is_measurable() else cases - {"idle", "cpu"}
 
 
 async def _measure(subject: str, case: str, plan: Plan) -> Figures:

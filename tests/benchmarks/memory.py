@@ -1,4 +1,4 @@
-"""The `idle` case: by how much the two processes grow for each connection that is open and does nothing."""
+"""What the kernel tells of the two processes: by how much they grow for each idle connection, and what a call costs the server."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import os
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from benchmarks.cases import IDLE_CONNECTIONS
+from benchmarks.cases import IDLE_CONNECTIONS, Case
+from benchmarks.load import WARM_UP, Client
 from benchmarks.subjects.base import Subject
 
 _WARM_UP_CONNECTIONS = 10
@@ -23,9 +24,23 @@ def _read(pid: int) -> dict[str, int]:
     return sizes
 
 
+def processor_seconds(pid: int) -> float:
+    """What a process has used so far, in all of its threads, from the kernel."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+
+
 def is_measurable() -> bool:
     """Whether this system tells the memory of a process in the way it is read here (Linux does)."""
     return Path("/proc/self/smaps_rollup").exists()
+
+
+async def measure_processor(client: Client, case: Case, seconds: float, server_pid: int) -> dict[str, float]:
+    """Keep calls on their way, and return what one has cost the server."""
+    await client.calls(case.outstanding, min(WARM_UP, seconds))
+    before = processor_seconds(server_pid)
+    tally = await client.calls(case.outstanding, seconds)
+    return {"cpu_us": (processor_seconds(server_pid) - before) / tally.count * 1e6}
 
 
 async def measure_idle(subject: Subject, address: str, server_pid: int) -> dict[str, float]:

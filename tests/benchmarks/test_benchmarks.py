@@ -51,6 +51,15 @@ def test_the_other_cases_of_transports(tmp_path: Path, subject: str) -> None:
     assert set(figures["summary"][subject]) == {"one", "sends", "echo1m"}
 
 
+def test_what_a_relay_costs(tmp_path: Path) -> None:
+    """The processor time of the process in the middle, beside that of one that answers itself."""
+    _, printed, figures = run(tmp_path, "--only=duologue,duologue-relay", "--case=cpu", "--check")
+    assert all(
+        figures["summary"][name]["cpu"]["cpu_us"]["median"] > 0 for name in ("duologue", "duologue-relay")
+    )
+    assert "cpu: duologue-relay at most 1.2 x duologue" in printed
+
+
 def test_floors_are_looked_at(tmp_path: Path) -> None:
     """With `--check` each floor between what has run is told, and the exit status says whether all of them hold."""
     compared = "duologue-ws,websocketecho,duologue-zmq+tcp,zeromqecho"

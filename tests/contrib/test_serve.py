@@ -122,7 +122,9 @@ def test_what_fails_is_told_readably(loop: str) -> None:
         code, errors = server.end()
     assert code == 0
     first, *traceback = errors.partition("\n")[0], *re.findall(r'File "(.*)", line \d+, in (\w+)', errors)
-    assert re.search(r" ERROR shop::Fail \(0x[0-9a-f]{16}, call 1\) failed: HandlerFailed$", first)
+    assert re.search(
+        r" ERROR shop::Fail \(0x[0-9a-f]{16}, call 1\) of 127\.0\.0\.1:\d+ failed: HandlerFailed$", first
+    )
     assert traceback == [(f"{HERE}/shop.py", "fail"), (f"{HERE}/shop.py", "inside")]
     assert "\nRuntimeError: as it happens\n" in errors
     refused = [line for line in errors.splitlines() if " WARNING " in line]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import cycle
+
 import pytest
 from tests.core.harness import (
     ECHO,
@@ -14,10 +16,12 @@ from tests.core.harness import (
     frame,
     names,
     only,
+    requests,
     response_frame,
     send_frame,
+    standard_routes,
 )
-from tests.core.relay_ends import PICKED, RELAYED, Relay, nothing_held
+from tests.core.relay_ends import PICKED, RELAYED, Relay, RelayTestRoute, nothing_held
 
 from duologue.protocol.errors import (
     CloseReason,
@@ -147,7 +151,7 @@ KINDS = [
 def test_an_error_keeps_its_kind_and_gets_the_callers_id(
     relay: Relay, sid: int, kind: ErrorKind, passed_on: str, told: FailureKind
 ) -> None:
-    """In the header and in the body. No text of the provider's is passed on."""
+    """The caller's own id, in the header and in the body, and the kind: no text of the provider's is passed on."""
     relay.ask(77, b"", sid)
     ((_, cid, _),) = relay.other.sent()
     relay.other.feed(error_frame(cid, kind, sid))
@@ -191,7 +195,7 @@ def test_an_answer_that_is_too_large_for_the_way_back_fails_alone() -> None:
 @WAYS
 @pytest.mark.fault(76)
 def test_a_provider_that_dies_fails_only_what_went_to_it(relay: Relay, sid: int) -> None:
-    """At once. The connection to the one who asked stays, and tells its observers."""
+    """A provider dies: what went to it fails at once; the connection to the one who asked stays, and tells its observers."""
     relay.ask(7, b"", sid)
     relay.other.sent()
     relay.other.connection.transport_lost("killed", START)
@@ -224,7 +228,7 @@ def test_what_comes_for_a_provider_that_is_gone_fails_at_once(relay: Relay, cid:
 @WAYS
 @pytest.mark.fault(79)
 def test_a_caller_that_vanishes_frees_its_entries(relay: Relay, sid: int) -> None:
-    """Calls that have not left never will; the late answers to others are dropped, and counted."""
+    """A caller vanishes: its calls that have not left never will; the late answers to others are dropped, and counted."""
     relay.ask(1, b"gone", sid)
     relay.other.sent()
     relay.ask(2, b"still here", sid)
@@ -392,23 +396,145 @@ def test_a_pause_for_what_waits_ends_with_it() -> None:
     assert "asked" in relay.woken
     assert connection.needs_look
     connection.look(START)
-    assert connection.wants_read
-    assert connection.incoming.parking.held == 1
+    assert (connection.wants_read, connection.incoming.parking.held) == (
+        False,
+        2,
+    )  # the next has taken the place
+    relay.answer(ids[1])
+    connection.look(START)
+    assert (connection.wants_read, connection.incoming.parking.held) == (True, 1)
 
 
-def test_if_answers_are_owed_the_newest_is_refused_instead() -> None:
-    """The answer that is waited for may be behind it (F3)."""
-    relay, ids = parked_full()
-    connection = relay.asked.connection
+@pytest.mark.fault(39)
+def test_if_answers_are_owed_calls_wait_for_no_others() -> None:
+    """What the remote asks may be needed for its answers: its calls pass those that wait for answers to others (F3)."""
+    relay, _ = full_relay()
     relay.asked.call()
     relay.asked.sent()
-    relay.other.call(b"x")  # so that there is no room even for calls that need not wait for answers
-    relay.other.call(b"x")
-    relay.ask(5)
-    # It passes the ones that wait for answers to others, so it is under way.
-    assert len(relay.other.sent()) == 1
+    relay.ask(3, b"three")
+    assert [payload for _, _, payload in relay.other.sent()] == [b"three"]
+    assert relay.asked.connection.wants_read
+
+
+@pytest.mark.fault(39)
+def test_calls_that_wait_already_wait_no_longer_when_an_answer_is_owed() -> None:
+    """It may be owed only after they came: that is looked at again, and not once and for all."""
+    relay, _ = parked_full()
+    connection = relay.asked.connection
+    assert not connection.wants_read
+    relay.woken.clear()
+    relay.asked.call()
+    assert connection.incoming.parking.held == 0
+    assert "other" in relay.woken
+    assert len(relay.other.sent()) == 2
     assert connection.wants_read
-    del ids
+    assert relay.other.connection.outgoing.waiting == 0
+
+
+@pytest.mark.fault(39)
+@pytest.mark.parametrize("is_full", [False, True])
+def test_what_is_relayed_to_a_remote_makes_it_owe_too(is_full: bool) -> None:
+    """A remote's call waits for others. Then it is asked something by way of a relay, at once or when there is room: so its call
+    waits no longer."""
+    routes = {PICKED: RelayTestRoute(None)}
+    asks, middle, last = (
+        Solo(Limits(owed=1, outbox_high=100, outbox_low=10), routes=dict(routes)) for _ in range(3)
+    )
+    target = middle.connection.relays
+    asks.routes[RELAYED] = RelayTestRoute(lambda: target)
+    asks.feed(frame(RELAYED, 1))
+    ((_, cid, _),) = middle.sent()
+    middle.feed(response_frame(cid))
+    last.call()
+    last.sent()
+    (request,) = requests(middle.feed(frame(PICKED, 7, b"waits")))
+    middle.connection.relay(request, last.connection.relays, START)
+    assert (middle.connection.incoming.parking.held, last.sent()) == (1, [])
+    if is_full:
+        middle.send(bytes(200))
+    asks.feed(frame(RELAYED, 2, b"may need it"))
+    assert [payload for _, _, payload in middle.sent()][-1] == b"may need it"
+    assert [payload for _, _, payload in last.sent()] == [b"waits"]
+    assert middle.connection.incoming.parking.held == 0
+
+
+def test_a_call_that_waits_for_no_others_may_wait_for_room() -> None:
+    """The client owes an answer, and there is room in the parking, but none in the outbox over there."""
+    relay = Relay(Limits(), other=Limits(outbox_high=100, outbox_low=10))
+    relay.link()
+    relay.other.send(bytes(200))
+    relay.asked.call()
+    relay.ask(1, b"waits")
+    assert relay.asked.connection.incoming.parking.held == 1
+    assert [payload for _, _, payload in relay.other.sent()][-1] == b"waits"
+    assert relay.asked.connection.incoming.parking.held == 0
+
+
+@pytest.mark.parametrize("timeout", [60.0, None])
+def test_calls_over_twice_the_limit_are_refused_when_an_answer_is_owed(timeout: float | None) -> None:
+    """Those that there is no room for, even for calls that wait for no others. Nothing is left of them."""
+    relay = Relay(Limits(owed=2), timeout=timeout)
+    relay.link()
+    for cid in range(1, 8):
+        relay.ask(cid)
+    assert relay.asked.connection.incoming.parking.held == 5
+    relay.asked.call()
+    refused = [sent for sent in relay.asked.sent() if sent[0] == ERROR_SID]
+    assert [(sent[1], error_kind(sent)) for sent in refused] == [
+        (cid, "InternalServerError") for cid in (5, 6, 7)
+    ]
+    assert [event.kind for event in relay.told() if isinstance(event, RequestFailed)] == [
+        FailureKind.OVERLOADED
+    ] * 3
+    sent = relay.other.sent()
+    assert len(sent) == 4
+    for _, cid, _ in sent:
+        relay.answer(cid)
+    relay.wait(61.0)
+    assert relay.other.connection.outgoing.deadlines == 0
+    assert relay.asked.connection.incoming.parking.held == 0
+
+
+@pytest.mark.parametrize("how", ["answered", "cut", "given up", "out of time"])
+def test_who_waits_and_hurries_still_waits_for_room_in_the_outbox(how: str) -> None:
+    """Only answers to others are not waited for. However it ends, it ends once."""
+    relay = Relay(Limits(owed=1), other=Limits(owed=1, outbox_high=100, outbox_low=10))
+    relay.link()
+    relay.ask(1)
+    relay.other.sent()
+    relay.ask(2)
+    relay.other.send(bytes(200))
+    relay.asked.call()
+    outgoing, parking = relay.other.connection.outgoing, relay.asked.connection.incoming.parking
+    assert (outgoing.waiting, parking.held) == (1, 1)
+    relay.asked.sent()
+    if how == "answered":
+        _, (_, cid, _) = relay.other.sent()
+        relay.answer(cid, b"two")
+        assert relay.asked.sent() == [(RESPONSE_SID, 2, b"two")]
+    elif how == "cut":
+        relay.other.connection.transport_lost("cut", relay.other.now)
+        assert [error_kind(sent) for sent in relay.asked.sent()] == ["InternalServerError"] * 2
+    elif how == "given up":
+        relay.asked.connection.transport_lost("cut", relay.asked.now)
+        assert len(relay.other.sent()) == 1
+    else:
+        relay.other.wait(31.0)
+        assert [(sent[1], error_kind(sent)) for sent in relay.asked.sent()] == [(2, "Timeout")]
+    assert (outgoing.waiting, parking.held) == (0, 0)
+
+
+def test_a_remote_that_owes_nothing_any_more_waits_like_all() -> None:
+    """Whether answers are owed is looked at for each call, and whoever was told once is not told for ever."""
+    relay, _ = full_relay()
+    call = relay.asked.call()
+    relay.asked.sent()
+    relay.asked.feed(response_frame(call.id))
+    relay.ask(3)
+    assert relay.asked.connection.incoming.parking.held == 1
+    relay.asked.call()
+    assert relay.asked.connection.incoming.parking.held == 0
+    assert len(relay.other.sent()) == 1
 
 
 def test_if_answers_are_owed_and_the_outbox_is_full_the_newest_is_refused() -> None:
@@ -431,12 +557,59 @@ def test_if_answers_are_owed_and_the_outbox_is_full_the_newest_is_refused() -> N
 
 
 def test_who_waits_for_room_has_its_time_too() -> None:
-    """The wait counts in the time-out, and leaves nothing behind."""
+    """The wait counts in the time-out, and takes at most half of it. It leaves nothing behind."""
     relay, _ = full_relay()
     relay.ask(3)
-    relay.wait(61.0)
-    assert [error_kind(sent) for sent in relay.asked.sent()] == ["Timeout"] * 3
+    relay.wait(29.0)
+    assert relay.asked.sent() == []
+    relay.wait(2.0)
+    assert [(sent[1], error_kind(sent)) for sent in relay.asked.sent()] == [(3, "Timeout")]
+    relay.wait(30.0)
+    assert [error_kind(sent) for sent in relay.asked.sent()] == ["Timeout"] * 2
     nothing_held({"asked": relay.asked, "other": relay.other})
+
+
+@pytest.mark.parametrize("is_answered", [True, False])
+def test_who_has_waited_for_room_has_the_rest_of_its_time(is_answered: bool) -> None:
+    """From when it came to when it has to be answered it is one time-out, and no timer stays behind."""
+    relay, ids = full_relay()
+    relay.ask(3)
+    relay.wait(20.0)
+    for cid in ids:
+        relay.answer(cid)
+    relay.asked.sent()
+    ((_, cid, _),) = relay.other.sent()
+    relay.wait(39.0)
+    assert relay.asked.sent() == []
+    if is_answered:
+        relay.answer(cid, b"just in time")
+        assert relay.asked.sent() == [(RESPONSE_SID, 3, b"just in time")]
+    relay.wait(2.0)
+    assert [error_kind(sent) for sent in relay.asked.sent()] == ([] if is_answered else ["Timeout"])
+    outgoing = relay.other.connection.outgoing
+    assert outgoing.deadlines == 0
+    assert outgoing.next_deadline() in (
+        (None,) if is_answered else (relay.other.now + 59.0,)
+    )  # until it is owed no more
+    nothing_held({"asked": relay.asked, "other": relay.other})
+
+
+@pytest.mark.parametrize("pause", [0.0, 31.0, 61.0, 125.0])
+def test_many_that_waited_for_room_leave_no_timers(pause: float) -> None:
+    """Whether they were answered before the time for the wait was over, or after it, or never."""
+    relay = Relay(Limits(owed=1))
+    relay.link()
+    relay.ask(1)
+    for cid in range(2, 402):
+        relay.ask(cid)
+        for _, sent, _ in relay.other.sent():
+            relay.wait(pause)
+            relay.answer(sent)
+        relay.asked.sent()
+    assert relay.other.connection.outgoing.deadlines < 140
+    relay.wait(200.0)
+    assert relay.other.connection.outgoing.deadlines == 0
+    assert relay.other.connection.next_deadline() is None
 
 
 def test_who_waits_for_room_when_the_caller_vanishes_waits_no_longer() -> None:
@@ -473,7 +646,7 @@ def test_a_one_way_message_waits_for_room_and_keeps_its_slot() -> None:
 
 @pytest.mark.fault(77)
 def test_a_one_way_message_without_room_is_dropped_after_ten_seconds() -> None:
-    """The only way out of a ring of relays that are all full. It is told, and counted."""
+    """A one-way message that finds no room for 10 s is dropped and told: the only way out of a ring of relays that are all full."""
     relay = Relay(Limits(), other=Limits(outbox_high=64, outbox_low=32))
     relay.link()
     relay.ask(0, bytes(100))
@@ -516,7 +689,7 @@ def test_one_way_messages_that_wait_end_with_their_connection() -> None:
 @pytest.mark.fault(77)
 @pytest.mark.parametrize("cid", [7, 0])
 def test_nothing_goes_back_to_where_it_came_from(cid: int) -> None:
-    """Two ends that relay the same service to each other would play ball with it."""
+    """Two ends that relay the same service to each other would play ball with it: it is refused."""
     relay = Relay()
     (request,) = relay.asked.feed(frame(PICKED, cid))
     assert isinstance(request, CallReceived | SendReceived)
@@ -530,7 +703,8 @@ def test_nothing_goes_back_to_where_it_came_from(cid: int) -> None:
 
 @pytest.mark.fault(77)
 def test_a_ring_of_relays_ends_by_its_bounds() -> None:
-    """Base mode has no count of hops. A call that goes round fills the connections up to what may be owed, and then ends."""
+    """A call that goes round fills the connections up to what may be owed: there it waits for itself, and gives up before the
+    first of its hops does. So all of them end with it."""
     limits = Limits(owed=10)
     ring = [Relay(limits) for _ in range(3)]
     client = Relay(limits)
@@ -544,9 +718,13 @@ def test_a_ring_of_relays_ends_by_its_bounds() -> None:
             ring[rounds % 3].ask(cid if rounds % 3 else 1000 + cid, payload, sid)
         assert rounds < 100
     assert rounds > 20
+    (tail,) = [one for one in ring if one.other.connection.outgoing.waiting]
     for one in ring:
-        one.wait(61.0)
-    assert {error_kind(sent) for sent in ring[0].asked.sent()} == {"Timeout"}
+        one.wait(31.0)
+    assert [error_kind(sent) for sent in tail.asked.sent()] == ["Timeout"]
+    assert all(one.asked.sent() == [] for one in ring if one is not tail)
+    for one in ring:
+        one.wait(31.0)
     for one in ring:
         one.asked.connection.close("done", 0.0, one.asked.now)
         nothing_held({"asked": one.asked, "other": one.other})
@@ -682,3 +860,106 @@ def test_how_much_a_provider_has_to_do_is_known() -> None:
     assert relay.other.connection.outgoing.unanswered == 3
     relay.answer(ids[0])
     assert relay.other.connection.outgoing.unanswered == 2
+
+
+# -- picking -------------------------------------------------------------------------------------------
+
+
+def turns(targets: list[Relay], limits: Limits = Limits()) -> tuple[Solo, list[Relay]]:
+    """A connection whose relayed requests go to several others, one after the other."""
+    order = cycle([each.other.connection.relays for each in targets])
+    route = RelayTestRoute(lambda: next(order))
+    return Solo(limits, routes=standard_routes() | {RELAYED: route, PICKED: RelayTestRoute(None)}), targets
+
+
+@pytest.mark.parametrize("cid", [1, 0])
+def test_a_pick_is_never_thrown_away(cid: int) -> None:
+    """Whoever was picked gets the request, also the first one, before the two connections know each other."""
+    asked, targets = turns([Relay(), Relay(), Relay()])
+    for number in range(9):
+        assert asked.feed(frame(RELAYED, cid and number + 1)) == []
+    assert [len(each.other.sent()) for each in targets] == [3, 3, 3]
+
+
+@pytest.mark.parametrize("cid", [1, 0])
+def test_a_pick_without_room_waits_for_that_one(cid: int) -> None:
+    """And counts here: a call as parked, a one-way message by its slot."""
+    asked, (full, free) = turns([Relay(), Relay(SMALL)][::-1])
+    full.other.send(b"x" * 200)
+    for number in range(4):
+        assert asked.feed(frame(RELAYED, cid and number + 1)) == []
+    incoming = asked.connection.incoming
+    assert (incoming.parking.held, incoming.sends.running) == ((2, 0) if cid else (0, 2))
+    assert len(free.other.sent()) == 2
+    assert len(full.other.sent()) == 3  # its own, and those that found room when that had left
+    assert (incoming.parking.held, incoming.sends.running) == (0, 0)
+
+
+def test_one_way_messages_over_the_budget_are_dropped_if_one_wants_that() -> None:
+    """With the policy `drop` reading goes on, and what finds neither room nor a slot is let go."""
+    asked, (full,) = turns([Relay(SMALL)], Limits(sends=2, sends_policy="drop"))
+    full.other.send(b"x" * 200)
+    events = asked.feed(*(send_frame(b"", RELAYED) for _ in range(3)))
+    assert only(events, RequestFailed).kind is FailureKind.DROPPED
+    assert asked.connection.incoming.dropped == 1
+    assert asked.connection.wants_read
+    assert len(full.other.sent()) == 3
+
+
+def test_calls_that_look_for_their_target_count_as_parked() -> None:
+    """No permit bounds them. So a flood of calls, whose targets take long to be found, pauses reading."""
+    asked = Solo(Limits(parked=3), routes={PICKED: RelayTestRoute(None)})
+    calls = requests(asked.feed(*(frame(PICKED, number) for number in range(1, 6))))
+    connection = asked.connection
+    assert (len(calls), connection.incoming.parking.held, connection.wants_read) == (3, 3, False)
+    connection.fail(calls[0], FailureKind.NO_HANDLER, START)
+    assert (connection.incoming.parking.held, connection.wants_read) == (3, False)
+    other = Relay()
+    connection.relay(calls[1], other.other.connection.relays, START)
+    assert (connection.incoming.parking.held, connection.wants_read) == (3, False)
+    for call in (calls[2], *requests(connection.events())):
+        connection.relay(call, other.other.connection.relays, START)
+    assert (connection.incoming.parking.held, connection.wants_read) == (0, True)
+    assert len(other.other.sent()) == 4
+
+
+def test_if_answers_are_owed_calls_that_would_look_for_their_target_are_refused() -> None:
+    """Reading can't stop, since the answer may be behind them (F3)."""
+    asked = Solo(Limits(parked=2), routes={PICKED: RelayTestRoute(None)})
+    asked.call()
+    events = asked.feed(*(frame(PICKED, number) for number in range(1, 5)))
+    assert [event.cid for event in requests(events)] == [1, 2]
+    assert [event.kind for event in events if isinstance(event, RequestFailed)] == [
+        FailureKind.OVERLOADED
+    ] * 2
+    assert asked.connection.incoming.parking.held == 2
+    assert asked.connection.wants_read
+
+
+@pytest.mark.fault(79)
+@pytest.mark.parametrize("cid", [1, 0])
+def test_a_target_that_is_found_too_late_gets_nothing(cid: int) -> None:
+    """The caller vanishes while a function picks, which does not mind being cancelled: what it picks then gets nothing."""
+    relay = Relay()
+    (request,) = requests(relay.asked.feed(frame(PICKED, cid)))
+    relay.asked.connection.transport_lost("cut", START)
+    relay.asked.connection.events()
+    relay.asked.connection.relay(request, relay.other.connection.relays, START)
+    assert relay.other.sent() == []
+    relay.asked.assert_nothing_left()
+    nothing_held({"other": relay.other})
+
+
+def test_what_a_one_way_message_has_lent_comes_back_when_it_is_relayed() -> None:
+    """Whatever looked for its target left something behind that still waits for a remote: the slot is given back once."""
+    relay = Relay(SMALL)
+    relay.other.send(b"x" * 200)
+    (request,) = requests(relay.asked.feed(frame(PICKED, 0)))
+    sends = relay.asked.connection.incoming.sends
+    assert relay.asked.connection.lend(request, START)
+    assert (sends.running, sends.lent) == (0, 1)
+    relay.asked.connection.relay(request, relay.other.connection.relays, START)
+    assert (sends.running, sends.lent) == (1, 0)
+    relay.asked.connection.unlend(request, START)
+    relay.other.sent()
+    assert (sends.running, sends.lent, sends.bytes) == (0, 0, 0)

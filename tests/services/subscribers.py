@@ -33,6 +33,7 @@ class NotingPeer(Peer):
         self.got: list[tuple[int, bytes]] = []
         self.callbacks: dict[int, Callable[[Peer], object]] = {}
         self.open = True
+        self.has_ended = False
         self.largest = 1000
         self.busy = 0
 
@@ -55,6 +56,8 @@ class NotingPeer(Peer):
         return self.busy
 
     def when_closed(self, callback: Callable[[Peer], object]) -> Callable[[], None]:
+        if self.has_ended:
+            callback(self)
         token = len(self.callbacks)
         self.callbacks[token] = callback
         return lambda: self.callbacks.pop(token, None) and None

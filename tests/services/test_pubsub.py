@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from tests.services.conftest import PlainFormat
@@ -93,8 +93,9 @@ def test_subscribing_twice_is_a_mistake() -> None:
     """Of a peer, and of a listener. After unsubscribing it is none."""
     pubsub = PubSub(ticker)
     peer, heard = NotingPeer(), [].append
-    pubsub.subscribe(peer)
-    pubsub.listen(heard)
+    assert pubsub.subscription_of(peer) is pubsub.subscription_of(heard) is None
+    assert pubsub.subscribe(peer) is pubsub.subscription_of(peer)
+    assert pubsub.listen(heard) is pubsub.subscription_of(heard)
     with pytest.raises(RegistrationError, match="has subscribed already"):
         pubsub.subscribe(peer, Tick)
     with pytest.raises(RegistrationError, match="listens already"):
@@ -120,7 +121,7 @@ def test_after_unsubscribing_nothing_comes() -> None:
 
 @pytest.mark.fault(84)
 def test_a_peer_that_closes_is_no_subscriber_any_more() -> None:
-    """Whether it says so, or is found closed."""
+    """A subscriber that closes is removed, whether it says so or is found closed."""
     pubsub = PubSub(ticker)
     tells, is_found, stays = NotingPeer(), NotingPeer(), NotingPeer()
     for peer in (tells, is_found, stays):
@@ -286,3 +287,62 @@ def test_it_tells_what_it_serves() -> None:
     assert set(pubsub.sids()) == {TICK, TOCK}
     assert (pubsub.name_of(TICK), pubsub.name_of(17)) == ("ticker::Tick", "0x0000000000000011")
     assert repr(pubsub) == "<PubSub of ticker::Tick, ticker::Tock to 1 subscribers>"
+
+
+def test_a_listener_may_end_the_subscription_of_another() -> None:
+    """From then on that one gets nothing, also not the message that is just being given to all."""
+    pubsub = PubSub(ticker)
+    peer, later = NotingPeer(), NotingPeer()
+
+    def end_others(message: Message[Any]) -> None:
+        for each in (peer, later):
+            pubsub.unsubscribe(each)
+        pubsub.subscribe(later)
+
+    pubsub.listen(end_others)
+    pubsub.subscribe(peer)
+    pubsub.subscribe(later)
+    pubsub.publish(Tick(1))
+    assert (peer.got, later.got) == ([], [])  # the new subscription is for what comes from now on
+    pubsub.unsubscribe(end_others)
+    pubsub.publish(Tick(2))
+    assert (peer.got, later.got) == ([], [(TICK, b'{"price":2}')])
+
+
+class Picky(Message[None]):
+    price: int
+    attempts: ClassVar[list[int]] = []
+
+    def __post_init__(self) -> None:
+        self.attempts.append(self.price)
+        if self.price < 0:
+            raise ValueError("under 0")
+
+
+def test_what_can_not_be_decoded_is_tried_once_and_not_for_each_subscriber() -> None:
+    """A thousand subscribers that need it decoded: one bad message costs as much as with one of them."""
+    namespace = Namespace("picky", [Picky])
+    pubsub = PubSub(namespace)
+    peers = [NotingPeer(wireformat=OtherFormat()) for _ in range(1000)]
+    for peer in peers:
+        pubsub.subscribe(peer)
+    same = NotingPeer()
+    pubsub.subscribe(same)
+    Picky.attempts.clear()
+    with pytest.raises(RequestFault) as caught:
+        run(pubsub, namespace.sid(Picky), b'{"price":-1}')
+    assert caught.value.kind is FailureKind.DESERIALIZE
+    assert Picky.attempts == [-1]
+    assert same.got == [(namespace.sid(Picky), b'{"price":-1}')]
+    assert not any(peer.got for peer in peers)
+
+
+def test_who_has_ended_already_is_no_subscriber() -> None:
+    """That is no mistake: a connection may end at any time, also just before."""
+    pubsub = PubSub(ticker)
+    peer = NotingPeer()
+    peer.open = False
+    peer.has_ended = True
+    subscription = pubsub.subscribe(peer)
+    assert pubsub.subscriptions == ()
+    subscription.end()

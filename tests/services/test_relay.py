@@ -175,6 +175,62 @@ def test_a_peer_is_added_once_and_removed_once() -> None:
         balancer.remove(peer)
 
 
+def test_whoever_cleans_up_need_not_know_whether_a_closed_peer_was_forgotten() -> None:
+    """It is forgotten with the next request. Removing it does no harm before that, nor after it."""
+    before, after = NotingPeer("before"), NotingPeer("after")
+    balancer = RoundRobin([before, after])
+    before.open = after.open = False
+    balancer.remove(before)
+    assert balancer(request()) is None
+    balancer.remove(after)
+    assert balancer.peers == ()
+
+
+@pytest.mark.parametrize("policy", [RoundRobin, LeastOutstanding])
+def test_whose_turn_it_was_it_still_is(policy: type[Balancer]) -> None:
+    """The state machine picks a peer that it does not know, and leaves it to the driver: that one gets the request."""
+    peers = [NotingPeer("stranger"), connected("a"), NotingPeer("other stranger"), connected("b")]
+    balancer = policy(peers)
+    picked: list[str] = []
+    for _ in range(8):
+        relays = balancer.next_relays()
+        peer = next(each for each in peers if each.relays is relays) if relays else balancer(request())
+        assert peer is not None
+        picked.append(peer.info.name)
+    assert picked == ["stranger", "a", "other stranger", "b"] * 2
+
+
+def test_a_turn_that_is_left_over_lapses_with_its_peer() -> None:
+    """Who was removed, or has closed, before the driver asked gets nothing; and nobody picks while one is left over."""
+    peers = [NotingPeer("closes"), NotingPeer("is removed"), NotingPeer("stays")]
+    balancer = RoundRobin(peers)
+    assert balancer.next_relays() is None
+    assert balancer.next_relays() is None
+    peers[0].open = False
+    assert balancer(request()) is peers[2]
+    assert balancer.next_relays() is None
+    balancer.remove(peers[1])
+    assert balancer(request()) is peers[2]
+
+
+def test_a_policy_that_raises_fails_the_one_request() -> None:
+    """Not the state machine, in the middle of its reading: the driver gets what was raised, once."""
+
+    class Sly(RoundRobin):
+        def choose(self, peers: list[Any], request: Any) -> Any:
+            if self._turn < 0:
+                self._turn = 0
+                raise KeyboardInterrupt
+            return super().choose(peers, request)
+
+    peer = connected("one")
+    balancer = Sly([peer])
+    assert balancer.next_relays() is None
+    with pytest.raises(KeyboardInterrupt):
+        balancer(request())
+    assert balancer.next_relays() is peer.relays
+
+
 def test_what_a_function_may_look_at() -> None:
     """Who asks, for what, and with which bytes."""
     asking = NotingPeer()

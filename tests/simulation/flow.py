@@ -3,6 +3,9 @@
 Everything that can happen next is in one list: a link moves some bytes, a driver looks at its connection, a handler
 takes a step. One of them is chosen at random, until the list is empty. There is no timeout that could help out, so
 whatever has not ended then never will: a deadlock. The same seed gives the same run, step by step.
+
+In some of the runs nodes relay for others. They form a line, a star or a tree, and never a ring: a ring of relays may stand
+still until a time-out (docs/relay.md), and here nothing times out.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -21,16 +25,18 @@ if not __package__:
     # Run as a file: Python put its folder on the path. What is needed there is the folder that holds `tests`.
     sys.path[0] = str(Path(__file__).resolve().parent.parent.parent)
 
-from tests.simulation.flow_checks import check_end, check_finished, describe_deadlock
-from tests.simulation.flow_ends import ROUTES, End, Hooks, Running, error_bodies, number_of
+from tests.simulation.flow_checks import check_end, check_finished, check_sends, describe_deadlock
+from tests.simulation.flow_ends import ROUTES, End, FlowRelayRoute, Hooks, Running, error_bodies, number_of
 from tests.simulation.flow_plan import Plan, random_plan
-from tests.simulation.flow_scripts import Ask, Compute, Script, Tell
+from tests.simulation.flow_scripts import RELAYED, Ask, Compute, Script, Tell
 from tests.simulation.flow_tasks import Cancelled, HandlerFailed, Steps, Task
 
 from duologue.protocol.budget import CallBudget
 from duologue.protocol.connection import Connection
 from duologue.protocol.errors import CallError, DuologueError
 from duologue.protocol.events import IncomingRequest
+from duologue.protocol.outgoing import NESTED_SHARE
+from duologue.protocol.routes import Route
 
 
 class Deadlock(Exception):
@@ -44,6 +50,7 @@ class Rules:
     connection: type[Connection] = Connection
     handlers_lend: bool = True
     tells_of_permits: bool = True
+    tells_of_work: bool = True
 
 
 THE_RULES = Rules()
@@ -93,12 +100,15 @@ class Simulation:
         """Until nothing can move. Raises `Deadlock`, or `AssertionError` when an invariant does not hold."""
         while self.step():
             pass
-        if self.tasks or any(end.running or end.waiting for end in self.ends):
+        if self.tasks or any(
+            end.running or end.waiting or end.connection.incoming.running for end in self.ends
+        ):
             raise Deadlock(describe_deadlock(self.ends, list(self.tasks)))
         for end in self.ends:
             check_end(end, self.budgets[end], self.largest)
             check_finished(end)
         counts = sum((end.counts for end in self.ends), Counter[str]())
+        check_sends(self.ends, has_relays=self.plan.links.relays)
         return Result(self.steps, self.trace, self.outcomes, counts)
 
     def run_until(self, condition: Callable[[], bool]) -> bool:
@@ -193,13 +203,43 @@ class Simulation:
     def _start(self, end: End, request: IncomingRequest) -> None:
         script = self.plan.scripts[number_of(request.payload)]
         assert request.payload == script.request_payload
-        assert request.sid == script.service
+        assert request.sid == script.sid
+        assert end is self.ends[script.hops[-1] ^ 1]
         running = Running(end, request, script, lends=self.rules.handlers_lend)
         end.begin_request(running)
         running.task = task = self._add_task(f"{end} handles {script}", self._handle(running))
         if self.plan.starts_at_once:
             self.ready.remove(task)
             self._step_task(task)
+
+    def _route(self, end: int, sid: int) -> Route | None:
+        """Where a service id leads that came in at an end."""
+        if sid < RELAYED:
+            return ROUTES.get(sid)
+        script = self.plan.scripts[sid - RELAYED]
+        place = script.hops.index(end ^ 1) + 1
+        if place < len(script.hops):
+            self.ends[end].counts["relayed"] += 1
+            return FlowRelayRoute(script, self.ends[script.hops[place]])
+        return ROUTES.get(script.service)
+
+    def _pick(self, end: End, request: IncomingRequest) -> None:
+        """Find out where it is to be relayed, at once or in its time."""
+        route = request.route
+        assert isinstance(route, FlowRelayRoute)
+        end.picking[request] = None
+        if not route.script.picks:
+            end.relay(request)
+            return
+        task = self._add_task(
+            f"{end} picks for {route.script}", self._look_for_target(end, request, route.script)
+        )
+        end.picking[request] = task
+
+    def _look_for_target(self, end: End, request: IncomingRequest, script: Script) -> Steps:
+        for _ in range(script.picks):
+            yield None
+        end.relay(request)
 
     def _cancel(self, end: End, request: IncomingRequest) -> None:
         task = end.running[request].task
@@ -281,22 +321,32 @@ class Simulation:
 
     def _make_ends(self) -> None:
         plan = self.plan
-        hooks = Hooks(self.now, self._start, self._cancel, self.touched)
+        hooks = Hooks(self.now, self._start, self._pick, self._cancel, self.touched)
         shared = [CallBudget(limits.calls, lent_limit=limits.lent) for limits in plan.limits]
         at_node: list[list[End]] = [[] for _ in plan.limits]
         for number in range(2 * len(plan.links.pairs)):
             node = plan.links.node(number)
             limits = plan.limits[node]
             budget = shared[node] if plan.shares_budget else CallBudget(limits.calls, lent_limit=limits.lent)
-            connection = self.rules.connection(ROUTES.get, error_bodies(), limits=limits, budget=budget)
+            router = partial(self._route, number)
+            connection = self.rules.connection(router, error_bodies(), limits=limits, budget=budget)
             end = End(f"{node}.{number}", node, connection, limits, plan.link, hooks)
             if not self.rules.tells_of_permits:
                 connection.incoming.on_permit = None
+            if not self.rules.tells_of_work:
+                connection.relays.on_work = _nobody
             self.ends.append(end)
             at_node[node].append(end)
             self.budgets[end] = (budget, at_node[node] if plan.shares_budget else [end])
         for number, end in enumerate(self.ends):
             end.other = self.ends[number ^ 1]
+            if plan.links.relays:
+                others = len(at_node[end.node]) - 1
+                end.may_relay = others * NESTED_SHARE * end.limits.owed + end.limits.parked + 1
+
+
+def _nobody() -> None:
+    """Nobody is told."""
 
 
 _KINDS = ("write", "read", "drive", "step")

@@ -6,6 +6,8 @@ from tests.simulation.flow_ends import End
 from tests.simulation.flow_tasks import Task
 
 from duologue.protocol.budget import CallBudget
+from duologue.protocol.events import RelayedCall, RelayedSend
+from duologue.protocol.frames import HEADER_SIZE
 from duologue.protocol.incoming import REFUSAL_SIZE
 from duologue.protocol.outbox import HAND_OUT
 from duologue.protocol.outgoing import NESTED_SHARE
@@ -36,13 +38,28 @@ def check_slots(end: End) -> None:
     """The same for one-way messages and their slots; and that no request is forgotten."""
     incoming, held, limits = end.connection.incoming, end.held, end.limits
     sends = incoming.sends
-    assert (sends.running, sends.bytes, sends.lent) == (held.slots, held.slots_bytes, held.slots_lent)
+    passed_on = [request for request in incoming._running if request not in end.running]
+    relayed_calls = sum(1 for request in passed_on if request.cid)
+    relayed = [len(request.payload) + HEADER_SIZE for request in passed_on if not request.cid]
+    assert all(
+        request in end.picking or isinstance(request, RelayedCall | RelayedSend) for request in passed_on
+    )
+    assert sends.running == held.slots + len(relayed)
+    assert (sends.bytes, sends.lent) == (held.slots_bytes + sum(relayed), held.slots_lent)
+    assert len(relayed) <= limits.sends
     assert (
         held.slots + held.slots_lent <= limits.sends + limits.lent + 1
     )  # whoever has the turn starts in any case
-    assert incoming.running == len(end.running)
+    assert incoming.running == len(end.running) + len(passed_on)
     if end.connection.reason is None:
-        assert incoming.unanswered == held.calls + incoming.parking.calls
+        assert incoming.unanswered == held.calls + incoming.parking.calls + relayed_calls
+    # A call that is to be relayed counts among the parked ones until it has an id at the other connection.
+    waits = [
+        request
+        for request in passed_on
+        if request.cid and not (isinstance(request, RelayedCall) and request.id)
+    ]
+    assert incoming.parking.held == len(waits)
 
 
 def check_bounds(end: End, largest: int) -> None:
@@ -51,14 +68,14 @@ def check_bounds(end: End, largest: int) -> None:
     incoming, outgoing, outbox = connection.incoming, connection.outgoing, connection.outbox
     parking, sends = incoming.parking, incoming.sends
     assert connection.reason is None or end.counts["cut"], connection.reason
-    assert 0 <= parking.calls <= limits.parked
+    assert 0 <= parking.calls + parking.held <= limits.parked + (parking.held > 0)
     assert 0 <= parking.bytes <= limits.parked_bytes + largest
     assert 0 <= sends.waiting <= limits.sends + 1  # a wait that ends may leave the lane over its bound by one
     assert 0 <= sends.waiting_bytes <= limits.sends_bytes + 2 * largest
     assert connection.buffered <= largest + end.capacity
     assert 0 <= outbox.answers <= outbox.level
     assert outbox.level - outbox.answers <= limits.outbox_high + largest
-    handlers = limits.calls + limits.lent
+    handlers = limits.calls + limits.lent + end.may_relay
     refusals = (limits.owed + 1) * REFUSAL_SIZE + HAND_OUT
     assert outbox.answers <= limits.outbox_high + (handlers + 1) * largest + refusals
     assert outgoing.waiting <= limits.waiting
@@ -80,10 +97,17 @@ def check_finished(end: End) -> None:
     assert connection.wants_read
     assert not end.pipe
     assert not end.unsent
-    counts = end.other.counts
-    assert counts["sends delivered"] + counts["sends failed unstarted"] == end.counts["sends"], (
-        "a send is lost"
-    )
+    assert parking.held == 0
+    assert not end.picking
+
+
+def check_sends(ends: list[End], *, has_relays: bool) -> None:
+    """Each send was delivered, or its failure was told. With relays it need not have been at the other end of the link."""
+    pairs = [(ends, ends)] if has_relays else [([end], [end.other]) for end in ends]
+    for senders, receivers in pairs:
+        sent = sum(end.counts["sends"] for end in senders)
+        done = ("sends delivered", "sends failed unstarted")
+        assert sent == sum(end.counts[one] for end in receivers for one in done), "a send is lost"
 
 
 def describe_deadlock(ends: list[End], tasks: list[Task]) -> str:
@@ -104,7 +128,7 @@ def _describe(end: End) -> str:
         f"owed {outgoing.pending.owed}/{limits.owed}, {outgoing.waiting} wait for room",
         f"outbox {outbox.level} of {limits.outbox_low} to {limits.outbox_high}, answers {outbox.answers}, refusals {outbox.refusals}",
         f"permits {incoming.budget!r}, at most {limits.lent} lent",
-        f"parked {parking.calls}/{limits.parked}, {parking.bytes}/{limits.parked_bytes} bytes",
+        f"parked {parking.calls}/{limits.parked}, {parking.bytes}/{limits.parked_bytes} bytes, {parking.held} to be relayed",
         f"sends {sends.running}/{limits.sends}, {sends.bytes}/{limits.sends_bytes} bytes, lent {sends.lent}, in the lane {sends.waiting}",
         f"buffered {connection.buffered}, pipe {len(end.pipe)}, unsent {len(end.unsent)}",
     ]

@@ -23,6 +23,7 @@ from duologue.protocol.events import (
     Event,
     IncomingRequest,
     PeerClosed,
+    RelayTargetLost,
     RequestCancelled,
     RequestFailed,
     ResponseReceived,
@@ -34,7 +35,7 @@ from duologue.protocol.events import (
 from duologue.protocol.frames import HEADER_SIZE
 from duologue.protocol.limits import Limits
 from duologue.protocol.pending import OutgoingSend
-from duologue.protocol.routes import Route
+from duologue.protocol.routes import Mode, Route
 
 
 class FlowRoute(Route):
@@ -46,11 +47,19 @@ class FlowRoute(Route):
         self.takes_permit = service not in (Service.FREE, Service.ORDERED_FREE)
         self.has_handler = service is not Service.NOBODY
 
-    def run(self, payload: bytes, context: Any, answered: bool) -> Any:
-        raise NotImplementedError
 
-    def run_sync(self, payload: bytes, context: Any, answered: bool) -> bytes:
-        raise NotImplementedError
+class FlowRelayRoute(Route):
+    """Says that a script is passed on, and at which end."""
+
+    mode = Mode.RELAY
+    takes_permit = False
+
+    def __init__(self, script: Script, target: End) -> None:
+        self.name = f"relayed {script}"
+        self.script = script
+        self.target = target
+        relays = target.connection.relays
+        self.relays_to = None if script.picks >= 0 else lambda: relays
 
 
 ROUTES: dict[int, Route] = {
@@ -127,6 +136,7 @@ class Hooks:
 
     clock: Callable[[], float]
     start: Callable[[End, IncomingRequest], None]
+    pick: Callable[[End, IncomingRequest], None]
     cancel: Callable[[End, IncomingRequest], None]
     touched: dict[End, None]
 
@@ -151,6 +161,10 @@ class End:
         """The numbers of all that were called or sent from here."""
         self.running: dict[IncomingRequest, Running] = {}
         self.held = Held()
+        self.may_relay = 0
+        """How many calls can be passed on to other ends, or wait for that: when the gate closes they go on."""
+        self.picking: dict[IncomingRequest, Task | None] = {}
+        """Requests of which it is not known yet where they are to be relayed."""
         self.waiting: dict[Waiter, None] = {}
         self.pipe = bytearray()
         """Bytes on their way to the other end."""
@@ -164,7 +178,10 @@ class End:
         self._is_writing = False
         self._permit_came = False
         self._start = hooks.start
+        self._pick = hooks.pick
         self._cancel = hooks.cancel
+        connection.relays.name = name
+        connection.relays.on_work = self.touch
         connection.incoming.on_permit = self._permit_available
 
     def __repr__(self) -> str:
@@ -173,7 +190,7 @@ class End:
     # -- what handlers do ------------------------------------------------------------------------
 
     def call(self, script: Script, deadline: float | None, handled: IncomingRequest | None) -> Waiter:
-        call = self.connection.call(script.service, script.request_payload, deadline, self.clock(), handled)
+        call = self.connection.call(script.sid, script.request_payload, deadline, self.clock(), handled)
         call.waiter = waiter = Waiter(f"the answer to {script} over {self.name}", call)
         self.waiting[waiter] = None
         self.counts["calls"] += 1
@@ -182,7 +199,7 @@ class End:
         return waiter
 
     def send(self, script: Script, deadline: float | None) -> Waiter | None:
-        send = self.connection.send(script.service, script.request_payload, deadline, self.clock())
+        send = self.connection.send(script.sid, script.request_payload, deadline, self.clock())
         self.counts["sends"] += 1
         self.requested.append(script.number)
         self.touch()
@@ -222,6 +239,14 @@ class End:
         self.running[running.request] = running
         self.started.append(running.script.number)
         self.held.count(running, 1)
+
+    def relay(self, request: IncomingRequest) -> None:
+        """It is known where the request goes."""
+        del self.picking[request]
+        route = request.route
+        assert isinstance(route, FlowRelayRoute)
+        self.connection.relay(request, route.target.connection.relays, self.clock())
+        self.touch()
 
     def end_request(self, request: IncomingRequest, outcome: bytes | BaseException) -> None:
         self.held.count(self.running.pop(request), -1)
@@ -273,6 +298,8 @@ class End:
         while True:
             for event in connection.events():
                 self._dispatch(event)
+            if connection.needs_look:
+                connection.look(self.clock())
             self._flush()
             if not connection.has_events:
                 break
@@ -284,6 +311,9 @@ class End:
     def _dispatch(self, event: Event) -> None:
         match event:
             case CallReceived() | SendReceived():
+                if isinstance(event.route, FlowRelayRoute):
+                    self._pick(self, event)
+                    return
                 self.counts["sends delivered"] += event.cid == 0
                 self._start(self, event)
             case ResponseReceived():
@@ -304,6 +334,8 @@ class End:
                 self.counts["late errors"] += 1
             case PeerClosed():
                 self.counts["closed"] += 1
+            case RelayTargetLost():
+                self.counts["targets lost"] += 1
             case WritingFinished():
                 pass
             case _:
@@ -331,7 +363,12 @@ class End:
         self.touch()
 
 
-_UNSTARTED = (FailureKind.DROPPED, FailureKind.UNKNOWN_SERVICE, FailureKind.NO_HANDLER)
+_UNSTARTED = (
+    FailureKind.DROPPED,
+    FailureKind.UNKNOWN_SERVICE,
+    FailureKind.NO_HANDLER,
+    FailureKind.OVERLOADED,  # it was to be relayed, and too many wait for room there already
+)
 
 
 def error_bodies() -> ErrorBodies:

@@ -59,6 +59,18 @@ def random_links(rng: Random) -> Links:
     return Links(nodes, tuple(pairs))
 
 
+def random_tree(rng: Random) -> Links:
+    """3 to 6 nodes that relay: a line, a star, or a tree of any shape.
+
+    Never a ring. What goes round in one ends only by time-outs, and so may what crosses in one: each call holds what the
+    next of them waits for. Here nothing ever times out.
+    """
+    nodes = rng.randint(3, 6)
+    shape = rng.choice(("line", "star", "tree"))
+    places = {"line": lambda node: node - 1, "star": lambda node: 0, "tree": rng.randrange}
+    return Links(nodes, tuple((places[shape](node), node) for node in range(1, nodes)), relays=True)
+
+
 def random_limits(rng: Random) -> Limits:
     """Limits so tiny that each of them is hit, and no timeout at all: nothing may depend on one."""
     high = int(2 ** rng.uniform(7.7, 12.3))  # 200 to 5,000
@@ -87,7 +99,9 @@ def random_limits(rng: Random) -> Limits:
 def random_plan(seed: int) -> Plan:
     """The plan that belongs to a seed."""
     rng = Random(f"plan {seed}")
-    links = random_links(rng)
+    # From another source, so that the runs without relays are what they were before there were any.
+    has_relays = Random(f"relays {seed}").random() < 0.4
+    links = random_tree(rng) if has_relays else random_links(rng)
     capacity = int(2 ** rng.uniform(6, 12))
     forest = Forest(rng, links, rng.choice((10, 40, 120)), volume=500 * capacity)
     roots: list[tuple[int, Script]] = []

@@ -15,6 +15,9 @@ from duologue.protocol.limits import MIB
 MAX_FRAME = MIB + 64
 """Room for an answer of 1 MiB, its header and its number."""
 
+RELAYED = 1000
+"""Service ids from here on are relayed: each script that is has one of its own, this plus its number."""
+
 NUMBER_SIZE = 4
 """The first bytes of each payload: the number of the script."""
 
@@ -51,6 +54,20 @@ class Script:
     """The handler raises at its end."""
     tolerant: bool = True
     """The handler goes on when one of its calls fails."""
+    relays: tuple[int, ...] = ()
+    """The ends at which relays pass it on, after it has left at `via`."""
+    picks: int = -1
+    """How many turns each relay takes to find out where it goes; under 0 the state machine knows."""
+
+    @property
+    def hops(self) -> tuple[int, ...]:
+        """All ends at which it leaves, in order."""
+        return (self.via, *self.relays)
+
+    @property
+    def sid(self) -> int:
+        """What is asked for on the wire."""
+        return RELAYED + self.number if self.relays else self.service
 
     @property
     def is_ordered(self) -> bool:
@@ -95,6 +112,8 @@ class Links:
 
     nodes: int
     pairs: tuple[tuple[int, int], ...]
+    relays: bool = False
+    """Whether nodes pass on what is for others. Then they form a tree (docs/relay.md, rings)."""
 
     def node(self, end: int) -> int:
         """Where an end is."""
@@ -120,6 +139,8 @@ class Forest:
         self._back = rng.choice((0.0, 0.5, 1.0))
         self._large = rng.choice((0.0, 0.1, 0.5))
         self._faults = rng.choice((0.0, 0.0, 0.1))
+        self._relays = links.relays and rng.choice((0.3, 0.7, 1.0))
+        self._picks = self._relays and rng.choice((0.0, 0.0, 0.5))
 
     @property
     def is_grown(self) -> bool:
@@ -128,15 +149,29 @@ class Forest:
 
     def grow(self, node: int) -> Script:
         """A tree whose first request leaves from this node."""
-        via = self._rng.choice(self._links.ends(node))
-        return self._grow(via, self._rng.random() >= self._sends, 0, in_turn=False)
+        hops = self._path(node)
+        return self._grow(hops, self._rng.random() >= self._sends, 0, in_turn=False)
 
-    def _grow(self, via: int, is_call: bool, depth: int, *, in_turn: bool) -> Script:
+    def _path(self, node: int) -> tuple[int, ...]:
+        """A way from a node to another: over one link, or over several by way of relays. It never goes back."""
+        rng, links = self._rng, self._links
+        hops = [rng.choice(links.ends(node))]
+        while self._relays and len(hops) < 5 and rng.random() < self._relays:
+            further = [end for end in links.ends(links.node(hops[-1] ^ 1)) if end != hops[-1] ^ 1]
+            if not further:
+                break
+            hops.append(rng.choice(further))
+        return tuple(hops)
+
+    def _grow(self, hops: tuple[int, ...], is_call: bool, depth: int, *, in_turn: bool) -> Script:
         rng = self._rng
         service = self._service(may_be_ordered=not (is_call and in_turn))
         script = Script(
-            len(self.scripts), via, service, is_call, self._size(), self._size() if is_call else 0
+            len(self.scripts), hops[0], service, is_call, self._size(), self._size() if is_call else 0
         )
+        script.relays = hops[1:]
+        if self._picks and rng.random() < self._picks:
+            script.picks = rng.choice((0, 1, 5))
         self.scripts.append(script)
         if service in (Service.NOBODY, Service.UNKNOWN):
             return script
@@ -164,14 +199,14 @@ class Forest:
                 more -= 1
         return Ask(tuple(calls))
 
-    def _way(self, script: Script) -> int:
-        """Where the handler of a script sends something of its own. One that has the turn talks to its caller only:
-        a lane that waits for an answer from elsewhere may stop reading (docs/flow.md, F6).
+    def _way(self, script: Script) -> tuple[int, ...]:
+        """Where the handler of a script sends something of its own. One that has the turn talks to its caller only, and by
+        the same relays: a lane that waits for an answer from elsewhere may stop reading (docs/flow.md, F6).
         """
-        back = script.via ^ 1
+        back = tuple(end ^ 1 for end in reversed(script.hops))
         if script.is_ordered or self._rng.random() < self._back:
             return back
-        return self._rng.choice(self._links.ends(self._links.node(back)))
+        return self._path(self._links.node(back[0]))
 
     def _service(self, *, may_be_ordered: bool) -> Service:
         rng = self._rng

@@ -1,4 +1,4 @@
-"""Nothing stands still: random trees of calls and sends, and the patterns that stop simpler rules."""
+"""Nothing stands still: random trees of calls and sends, with relays and without, and the patterns that stop simpler rules."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from tests.simulation.flow_plan import LinkPlan, Plan
 from tests.simulation.flow_scripts import MAX_FRAME, Ask, Compute, Links, Script, Service, Tell
 
 from duologue.protocol.connection import Connection
+from duologue.protocol.events import RelayedCall, RelayedSend
 from duologue.protocol.limits import KIB, MIB, Limits
 from duologue.protocol.pending import OutgoingCall
+from duologue.protocol.relaying import Relays
 
 SEEDS = 250
 BLOCK = 50
@@ -205,6 +207,112 @@ def test_the_permits_of_a_lost_connection_go_to_the_others() -> None:
     assert (budget.in_use, budget.lent, budget.waiting) == (0, 0, 0)
 
 
+# -- relays --------------------------------------------------------------------------------------------
+
+
+LINE = Links(3, ((0, 1), (1, 2)), relays=True)
+"""Node 1 relays between 0 and 2, whose ends are 0 and 3."""
+
+
+def through(
+    scripts: Scripts, first: int, *steps: Ask | Tell | Compute, is_call: bool = True, **fields: Any
+) -> Script:
+    """From one end of the line to the other, by way of the relay in its middle."""
+    script = scripts.call(first, *steps, **fields) if is_call else scripts.send(first, *steps, **fields)
+    script.relays = (2,) if first == 0 else (1,)
+    return script
+
+
+def relayed_chain(scripts: Scripts, first: int, depth: int) -> Script:
+    """Calls within calls, back and forth through the relay."""
+    ends = (0, 3) if first == 0 else (3, 0)
+    script = through(scripts, ends[(depth - 1) % 2])
+    for level in reversed(range(depth - 1)):
+        script = through(scripts, ends[level % 2], Ask((script,)))
+    return script
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.fault(39, 77)
+def test_calls_back_and_forth_through_a_relay(seed: int) -> None:
+    """Handlers at both ends of a relay call back through it, 40 deep, with one permit each, and one call that may be owed
+    to others: all are answered, as the relay lets pass what may be needed for an answer."""
+    scripts = Scripts()
+    roots = [relayed_chain(scripts, end, 40) for end in (0, 3)]
+    result = simulate(scripts, roots, LINE, seed=seed, link=64, calls=1, owed=50, parked=1).run()
+    assert result.outcomes == {"answered": 80}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_recursion_through_a_relay_without_end(seed: int) -> None:
+    """Deeper than the relay's limits: the innermost call is refused, and all of it comes back. Nothing stands still."""
+    scripts = Scripts()
+    roots = [relayed_chain(scripts, end, 60) for end in (0, 3)]
+    result = simulate(scripts, roots, LINE, seed=seed, calls=1, owed=4, parked=2).run()
+    assert "answered" not in result.outcomes
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.fault(38)
+def test_floods_through_a_relay_in_both_directions(seed: int) -> None:
+    """Both ends flood each other through a relay, with calls and one-way messages: all calls are answered, no message is lost."""
+    scripts = Scripts()
+    roots = [
+        through(scripts, end, Compute(2), is_call=is_call, size=90)
+        for end in (0, 3)
+        for _ in range(40)
+        for is_call in (True, False)
+    ]
+    result = simulate(
+        scripts,
+        roots,
+        LINE,
+        seed=seed,
+        link=64,
+        calls=1,
+        sends=2,
+        owed=2,
+        parked=2,
+        outbox_high=200,
+        outbox_low=50,
+    ).run()
+    assert result.outcomes == {"answered": 80}
+    assert result.counts["sends delivered"] == 80
+
+
+def behind_a_relay(seed: int) -> Simulation:
+    """A call whose handler asks back for the turn; whoever has the turn asks by way of a relay where just one call may be owed."""
+    scripts = Scripts()
+    roots = [
+        through(scripts, 3, Ask((through(scripts, 0, service=Service.ORDERED),))),
+        through(scripts, 0, Ask((through(scripts, 3),)), is_call=False, service=Service.ORDERED),
+    ]
+    return simulate(scripts, roots, LINE, seed=seed, link=64, calls=1, owed=1, parked=5)
+
+
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.fault(39)
+def test_a_turn_that_is_waited_for_through_a_relay(seed: int) -> None:
+    """Whoever has the turn is not held up at the relay by those who wait for the turn, though it asked before they did."""
+    assert behind_a_relay(seed).run().outcomes == {"answered": 3}
+
+
+@pytest.mark.fault(77)
+def test_calls_that_cross_in_a_ring_of_relays_stand_still() -> None:
+    """In a ring of three relays each call holds the room that the next one waits for: only time-outs end that. This is why the
+    random runs have trees, and why the documentation says not to build rings."""
+    scripts = Scripts()
+    ring = Links(3, ((0, 1), (1, 2), (2, 0)), relays=True)
+    roots = []
+    for first, second in ((0, 2), (2, 4), (4, 0)):
+        for _ in range(20):
+            script = scripts.call(first)
+            script.relays = (second,)
+            roots.append(script)
+    with pytest.raises(Deadlock, match="waits for the answer"):
+        simulate(scripts, roots, ring, owed=1, parked=50).run()
+
+
 # -- the lane ------------------------------------------------------------------------------------------
 
 
@@ -342,6 +450,7 @@ class HandlersWaitForAnswersToOthers(Connection):
     [
         pytest.param(Rules(handlers_lend=False), id="handlers that wait keep their permits"),
         pytest.param(Rules(tells_of_permits=False), id="nobody is told of a free permit"),
+        pytest.param(Rules(tells_of_work=False), id="nobody is told of what a relay has done"),
         *(
             pytest.param(Rules(connection), id=connection.__name__)
             for connection in (
@@ -357,6 +466,50 @@ def test_a_broken_rule_is_found(rules: Rules) -> None:
     """Each rule is needed: without it some seed stands still, and the simulation says who waits for what."""
     with pytest.raises(Deadlock, match="waits for"):
         run_seeds(range(400), rules)
+
+
+class NestedOnlyAtHome(Relays):
+    """A relay makes every call wait for the answers to others, as if none were made in a handler."""
+
+    def _relay_call(self, call: RelayedCall, now: float) -> None:
+        if not call.target._outgoing.relay(call, False, now):
+            self._incoming.hold(call)
+
+
+class WaitsUncounted(Relays):
+    """Calls that wait for room at the other connection count nowhere."""
+
+    def _relay_call(self, call: RelayedCall, now: float) -> None:
+        call.target._outgoing.relay(call, self._outgoing.pending.owed > 0, now)
+
+    def has_room(self, call: RelayedCall) -> None:
+        self.on_work()
+
+
+class RelayTellsNobody(Relays):
+    """A one-way message that found room gives back its slot, and nobody looks whether reading may go on."""
+
+    def sent(self, send: RelayedSend, now: float) -> None:
+        self._incoming.release(send, now)
+
+
+@pytest.mark.parametrize(
+    "broken", [NestedOnlyAtHome, WaitsUncounted, RelayTellsNobody], ids=lambda each: each.__name__
+)
+def test_a_broken_rule_of_relays_is_found(broken: type[Relays], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rules for relays are needed, too: without one some seed stands still, or goes over a bound."""
+    for name in ("_relay_call", "has_room", "sent"):
+        monkeypatch.setattr(Relays, name, getattr(broken, name))
+    with pytest.raises((Deadlock, AssertionError)):
+        run_seeds(range(400))
+
+
+def test_a_relay_that_decides_once_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether calls may have to wait for others must be looked at again, when an answer is owed that was not before."""
+    monkeypatch.setattr(Relays, "hurry", lambda self, now: None)
+    with pytest.raises(Deadlock, match="waits for"):
+        for seed in range(10):
+            behind_a_relay(seed).run()
 
 
 def test_by_hand(capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,6 +15,11 @@ READ_SIZE = 64 * 1024
 
 TOO_OLD = ("SSLv2", "SSLv3", "TLSv1", "TLSv1.1")
 
+UNASKED = 16 * 1024
+"""Bytes that the other end may make us answer before we get to write. It may ask for new keys, or for a renegotiation, as often
+as it likes, and each of that is answered. A handful is usual in the life of a connection, and this is hundreds.
+"""
+
 HANDSHAKE, ALERT = 0x16, 0x15
 """What the first byte is that comes from a remote which speaks TLS."""
 
@@ -51,12 +56,17 @@ class TlsLayer(Layer):
         self._speaks_tls: bool | None = None
         self._is_open = False
         self._is_ended = False
+        self._unasked = 0
+        self._failure: LayerError | None = None
+        """It is over, and why. What came in before it is handed up first."""
         if not server_side:
             self._shake_hands()  # the client speaks first
 
     # -- what comes in ------------------------------------------------------------------------------
 
     def receive_data(self, data: bytes | memoryview, now: float) -> list[bytes]:
+        if self._failure is not None:
+            raise self._failure
         if self._is_ended:
             return []  # whatever follows a goodbye, nobody has signed it
         if self._speaks_tls is None:
@@ -67,6 +77,8 @@ class TlsLayer(Layer):
         return self._read() if self._is_open else []
 
     def receive_eof(self, now: float) -> None:
+        if self._failure is not None:
+            raise self._failure
         if not self._is_open:
             raise LayerError(
                 "the other end hung up during the TLS handshake: does it speak TLS, and accept this end?"
@@ -79,6 +91,7 @@ class TlsLayer(Layer):
     def _read(self) -> list[bytes]:
         """All that is complete, as one piece, since each piece that goes up costs a look at everything."""
         pieces: list[bytes] = []
+        before = self._outgoing.pending
         try:
             while piece := self._tls.read(READ_SIZE):
                 pieces.append(piece)
@@ -88,7 +101,13 @@ class TlsLayer(Layer):
         except ssl.SSLZeroReturnError:  # it says goodbye, too, when we have said it
             self._is_ended = True
         except ssl.SSLError as exc:
-            raise self._error(exc) from exc
+            self._failure = self._error(exc)
+            self._failure.__cause__ = exc
+        self._unasked += self._outgoing.pending - before
+        if self._failure is None and self._unasked > UNASKED:
+            self._failure = LayerError("a flood of requests for new keys, or to renegotiate")
+        if self._failure is not None and not pieces:
+            raise self._failure
         return pieces if len(pieces) < 2 else [b"".join(pieces)]
 
     def _shake_hands(self) -> None:
@@ -99,7 +118,8 @@ class TlsLayer(Layer):
         except (ssl.SSLError, ssl.CertificateError) as exc:
             if self._speaks_tls is False:
                 raise LayerError(
-                    "the other end does not speak TLS there: is it a port for tcp://?", is_permanent=True
+                    "the other end does not speak TLS there: is it a port for tcp:// or ws://?",
+                    is_permanent=True,
                 ) from exc
             raise self._error(exc) from exc
         # A context of the user's may allow more than ours do.
@@ -140,6 +160,7 @@ class TlsLayer(Layer):
             pass  # it wants the other end's goodbye now; that comes to `receive_data` in its time
 
     def data_to_send(self) -> list[bytes]:
+        self._unasked = 0
         return [self._outgoing.read()] if self._outgoing.pending else []
 
     @property
@@ -153,7 +174,8 @@ class TlsLayer(Layer):
     # -- time is the business of whoever opens the link ------------------------------------------------
 
     def next_deadline(self) -> float | None:
-        return None
+        return None if self._failure is None else 0.0  # to be told, after what came before it
 
     def handle_timer(self, now: float) -> None:
-        pass
+        if self._failure is not None:
+            raise self._failure

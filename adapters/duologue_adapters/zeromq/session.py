@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 
 from duologue_adapters.ports import HEARTBEAT
+from duologue_adapters.remote_text import printable
 from duologue_adapters.zeromq.messages import (
     LEAST_COST,
     PIECE,
@@ -83,7 +84,7 @@ class Session:
         self._heard_at, self._asked_at = now, None
         kind = message.kind
         if kind is Kind.ABORT:
-            self.abort_reason = message.body.decode(errors="replace")
+            self.abort_reason = printable(message.body.decode(errors="replace"))
         elif not self.is_open:
             if kind is not Kind.OPENED:
                 raise LinkError(f"{kind.name} before the connection was open")

@@ -10,11 +10,11 @@ from typing import Any
 
 import anyio
 import anyio.lowlevel
-import pytest
 
 from duologue import CloseReason, ConnectFailed, Limits, Peer, connect, serve
 from duologue_contrib.testing.adapter_services import Actor, Add, Hold, suite, until
 from duologue_contrib.testing.adapter_stage import AdapterStage, bounded, expect
+from duologue_contrib.testing.needed import pytest
 
 _IMPATIENT = Limits(handshake_timeout=1.0)
 """For transports that can't tell nobody from somebody who takes his time."""

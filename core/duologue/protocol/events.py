@@ -56,7 +56,7 @@ class IncomingRequest:
         self.is_ended = False
         """Nothing is owed any more."""
         self.is_held = False
-        """It is to be relayed and waits for room there. So it counts among the parked ones here."""
+        """A call to be relayed, which waits until it is known where to, or for room there. It counts among the parked ones."""
         self.permit = False
         """It holds a permit or a send slot, or has lent it."""
         self.waits = 0

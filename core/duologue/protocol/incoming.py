@@ -27,7 +27,7 @@ from duologue.protocol.ids import ERROR_SID, RESPONSE_SID
 from duologue.protocol.limits import Limits
 from duologue.protocol.outbox import Outbox
 from duologue.protocol.parking import Parking
-from duologue.protocol.routes import Router
+from duologue.protocol.routes import Mode, Router
 
 if TYPE_CHECKING:
     from duologue.protocol.relaying import Relays
@@ -87,11 +87,12 @@ class Incoming:
         ):
             target = route.relays_to()
             if target is not None:
-                relayed = RelayedCall(sid, cid, payload, route, self.relays, target)
-                if self.relays.try_relay(relayed, target, now):
-                    self._calls[cid] = relayed
-                    self._running[relayed] = None
-                    return
+                self._calls[cid] = relayed = RelayedCall(sid, cid, payload, route, self.relays, target)
+                self._running[relayed] = None
+                if not self.relays.try_relay(relayed, target, now):
+                    # To the one that was picked, and to no other: a pick that is thrown away is somebody's turn.
+                    self.relays.relay(relayed, now)
+                return
         self._calls[cid] = call = CallReceived(sid, cid, payload, route)
         if route is not None and route.has_handler:
             if (
@@ -117,7 +118,12 @@ class Incoming:
         else:
             must_wait = self._outbox.gated_since is not None  # even "there is no such service" is an answer
         if not must_wait:
-            self._start_call(call, now)
+            if (
+                route is None
+                or route.mode is not Mode.RELAY
+                or not self._refuse_if_full(call, may_refuse, now)
+            ):
+                self._start_call(call, now)
         elif not self._refuse_if_full(call, may_refuse, now):
             parking.park(call)
 
@@ -126,7 +132,9 @@ class Incoming:
         route = self.router(sid)
         if route is not None and route.relays_to is not None:
             target = route.relays_to()
-            if target is not None and self.relays.try_relay_send(sid, payload, target, now):
+            if target is not None:
+                if not self.relays.try_relay_send(sid, payload, target, now):
+                    self._relay_send(RelayedSend(sid, payload, route, self.relays, target), now)
                 return
         send = SendReceived(sid, 0, payload, route)
         if route is None:
@@ -249,6 +257,12 @@ class Incoming:
             raise not_delivered(request)
         sid, cid, payload, route = request.sid, request.cid, request.payload, request.route
         relayed: RelayedCall | RelayedSend
+        if request.is_held:
+            self.let_go(request)
+        if request.waits and request.permit:
+            # What still waits for a remote on its behalf waits for itself from now on: the slot is that of what is relayed.
+            request.waits = 0
+            self.sends.unlend(len(payload) + self._overhead)
         if cid:
             relayed = self._calls[cid] = RelayedCall(sid, cid, payload, route, self.relays, target)
         else:
@@ -276,8 +290,8 @@ class Incoming:
         self._refuse(call, FailureKind.OVERLOADED, now)
         self.release(call, now)
 
-    def hold(self, call: RelayedCall) -> None:
-        """A call waits for room at the other connection. It counts as parked, but nothing stands behind it."""
+    def hold(self, call: CallReceived) -> None:
+        """A call waits until it is known where it goes, or for room there. It counts as parked, but nothing stands behind it."""
         call.is_held = True
         self.parking.hold(len(call.payload) + self._overhead)
 
@@ -401,12 +415,25 @@ class Incoming:
             self._answer_failure(call, FailureKind.NO_HANDLER, now)
         else:
             call.permit = route.takes_permit
+            if route.mode is Mode.RELAY:
+                self.hold(
+                    call
+                )  # no permit bounds how many look for their target at once, so the parking does
             self._deliver(call)
 
     def _start_send(self, send: SendReceived) -> None:
         send.permit = True
         self.sends.start(len(send.payload) + self._overhead)
         self._deliver(send)
+
+    def _relay_send(self, send: RelayedSend, now: float) -> None:
+        """It may have to wait for room, and holds a slot meanwhile."""
+        if self._drop_sends and self.sends.is_full:
+            self._drop(send)
+            return
+        self.sends.start(len(send.payload) + self._overhead)
+        self._running[send] = None
+        self.relays.relay(send, now)
 
     def _deliver(self, request: CallReceived | SendReceived) -> None:
         request.is_delivered = True

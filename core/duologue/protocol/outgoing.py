@@ -41,6 +41,11 @@ NESTED_SHARE = 2
 """Calls made in handlers may go so many times over `Limits.owed`: there is room for them when other calls have to wait."""
 
 
+ROOM_SHARE = 0.5
+"""A relayed call waits for room at the other connection for at most this part of its time. What goes round in a ring of relays
+waits for itself: so its end comes before the first of its hops times out and gives it room again (docs/relay.md)."""
+
+
 class Outgoing:
     """Own requests. Each waits in the core for room, so that one wait and one deadline cover all of its life."""
 
@@ -63,6 +68,7 @@ class Outgoing:
         "_waiting_nested",
         "_waiting_sends",
         "is_blocked",
+        "on_owed",
         "pending",
     )
 
@@ -92,6 +98,8 @@ class Outgoing:
         """When the first of the relayed calls expires. They are not in the heap: nearly all have the same time-out, and are
         answered long before, so it pays to look through those that are left when that time comes."""
         self._arrivals = 0
+        self.on_owed: Callable[[float], None] | None = None
+        """Told that something is owed, by whoever waits for just that."""
         self.is_blocked = False
         """A request found the outbox full, and it is not yet down to its low-water mark."""
 
@@ -111,9 +119,20 @@ class Outgoing:
         return call
 
     def relay(self, call: RelayedCall, nested: bool, now: float) -> bool:
-        """The same for a call of another connection's remote. Says whether it is in the outbox; else it waits for room."""
+        """The same for a call of another connection's remote. Says whether it is in the outbox; else it waits for room, for
+        at most `ROOM_SHARE` of its time.
+        """
         self.check_size(len(call.payload))
-        return self._begin(call, nested, now)
+        has_room = self._begin(call, nested, now)
+        assert call.route is not None
+        timeout = call.route.relay_timeout
+        if timeout is not None:
+            call.expires = now + timeout
+            self._next_relayed_expires = min(self._next_relayed_expires, call.expires)
+            if not has_room:
+                call.deadline = now + ROOM_SHARE * timeout
+                self._deadlines.add(call.deadline, call)
+        return has_room
 
     def try_relay(self, call: RelayedCall, now: float) -> bool:
         """The common case of that: straight into the outbox. False, and nothing was done, if it would have to wait, or fails."""
@@ -133,6 +152,8 @@ class Outgoing:
         call_id = self.pending.add(call)
         outbox.put_request(call_id, self._header(self._overhead + size, call.sid, call_id), payload, now)
         call.payload = b""
+        if self.on_owed is not None:
+            self.on_owed(now)
         return True
 
     def try_relay_send(self, sid: int, payload: bytes, now: float) -> bool:
@@ -188,6 +209,19 @@ class Outgoing:
             self._outbox.remove_calls({item.id})
         self.admit(now)
         return executed
+
+    def hurry(self, call: RelayedCall, now: float) -> None:
+        """It waits for room, and waits for answers to others no longer: like a call that is made in a handler."""
+        arrival = self._waiting_calls.pop(call)
+        try:
+            self._check_nested()
+        except Overloaded as error:
+            self._tell_failed(call, error, now)
+            if call.deadline is not None:
+                self._deadlines.note_ended()
+            return
+        self._waiting_nested[call] = arrival
+        self.admit(now)
 
     def publish(self, feed: Feed, sid: int, payload: bytes, now: float) -> None:
         """Send to a subscriber, or let it wait in the feed. Nobody waits for it, so nothing tells when it leaves."""
@@ -321,6 +355,9 @@ class Outgoing:
                 self._tell_send_failed(item, SendTimeout(), now)
                 continue
             assert isinstance(item, OutgoingCall | RelayedCall)
+            if isinstance(item, RelayedCall) and item.id:
+                item.deadline = None  # that was for the wait for room, which it has found
+                continue
             executed = self._executed(item)
             self._forget(item, executed, now)
             if item.id and executed is Executed.NO:
@@ -409,6 +446,8 @@ class Outgoing:
             call_id = self.pending.add(call)
             header = self._header(self._overhead + len(payload), call.sid, call_id)
             self._outbox.put_request(call_id, header, payload, now)
+            if self.on_owed is not None:
+                self.on_owed(now)
             has_room = True
         else:
             self._check_line("calls")
@@ -427,6 +466,8 @@ class Outgoing:
         if isinstance(call, RelayedCall):
             call.relays.has_room(call)
         call.payload = b""
+        if self.on_owed is not None:
+            self.on_owed(now)
 
     def _tell_failed(self, call: PendingCall, error: CallError, now: float) -> None:
         if isinstance(call, RelayedCall):

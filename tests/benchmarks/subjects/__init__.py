@@ -26,6 +26,7 @@ _DUOLOGUE = {
 """The library over each of its transports, on each loop."""
 
 _OTHERS: dict[str, tuple[str, Callable[[], Runtime]]] = {
+    "duologue-relay": ("relay", Asyncio),
     "handwritten": ("handwritten", Asyncio),
     "handwritten-uvloop": ("handwritten", _LOOPS["-uvloop"]),
     "rawecho": ("rawecho", Asyncio),
@@ -42,6 +43,7 @@ DEFAULT = (
     "handwritten",
     "rawecho",
     "duologue",
+    "duologue-relay",
     "handwritten-uvloop",
     "duologue-uvloop",
     "duologue-trio",

@@ -15,7 +15,7 @@ from tests.adapters.websocket_sockets import raw
 from tests.contrib.browser.nodes import page as played
 from tests.contrib.browser.talk import Double, Talker, show
 
-from duologue import ConnectFailed, Peer
+from duologue import ConnectFailed, Peer, serve
 from duologue_contrib.browser import CLIENT_FILES, CLIENT_PATH, PageServer, serve_page
 
 
@@ -205,4 +205,11 @@ async def test_urls_that_make_no_sense(folder: Path, url: str) -> None:
 async def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ConnectFailed, match="can't be served"):
         async with serve_page("http://127.0.0.1:0", tmp_path / "nothing", wireformat="cbor"):
+            raise AssertionError
+
+
+@pytest.mark.parametrize("static", [5, {"/": 5}, {5: "page"}, ["page"]], ids=repr)
+async def test_folders_that_are_none(static: object) -> None:
+    with pytest.raises(TypeError, match="give the path of a folder"):
+        async with serve("ws://127.0.0.1:0", wireformat="json", origins="self", static=static):
             raise AssertionError

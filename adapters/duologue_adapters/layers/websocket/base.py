@@ -19,6 +19,7 @@ from websockets.protocol import Protocol, State
 from duologue import Limits
 from duologue_adapters.layers.websocket.messages import LARGEST_JOINED, Piece, fragments, messages
 from duologue_adapters.ports import CutShort, Layer, LayerError
+from duologue_adapters.remote_text import printable
 
 EMPTY_AT_ONCE = 1000
 """Pings, pongs and empty messages that may come before we get to write. Each costs as much work as a frame of ours, each
@@ -236,9 +237,3 @@ class WebSocketLayer(Layer):
 def largest_message(limits: Limits) -> int:
     """The largest message to be sent or taken: one frame of ours, or small ones that are joined."""
     return max(limits.max_frame, LARGEST_JOINED)
-
-
-def printable(text: str) -> str:
-    """What the other end has to say, for an error of ours: one line, not too long, nothing that a terminal would obey."""
-    line = text.strip().partition("\n")[0][:200]
-    return "".join(char if char.isprintable() else "?" for char in line)

@@ -12,9 +12,10 @@ from websockets.http11 import Request, Response
 from websockets.uri import WebSocketURI
 
 from duologue import Limits
-from duologue_adapters.layers.websocket.base import WebSocketLayer, largest_message, logger, printable
+from duologue_adapters.layers.websocket.base import WebSocketLayer, largest_message, logger
 from duologue_adapters.layers.websocket.messages import Piece, least_size, whole_messages
 from duologue_adapters.ports import HEARTBEAT, LayerError
+from duologue_adapters.remote_text import printable
 
 
 class WebSocketClient(WebSocketLayer):

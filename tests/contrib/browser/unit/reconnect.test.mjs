@@ -94,7 +94,7 @@ test("what waits for a connection ends by its timeout, by its signal, and by the
 
 test("the time that a call waits for a connection counts in its timeout", async () => {
   const { client: made, sockets } = client();
-  const error = await errorOf(made.remote("calc").call("Add", 1, { timeout: 30 }));
+  const error = await errorOf(made.remote("calc").call("Add", 1, { timeout: 300 }));
   assert.deepEqual([error.name, error.executed], ["CallTimeout", "unknown"]);
   assert.equal(sockets[0].frames().length, 1);
   await made.close();
