@@ -54,7 +54,7 @@ class Ticket {
 export class Calls {
   #outbox;
   #limits;
-  #last = 0n;
+  #last;
   /** @type {Map<bigint, Ticket>} */
   #pending = new Map();
   /** @type {Map<bigint, ReturnType<typeof setTimeout> | undefined>} Calls that nobody waits for, and that the remote may still be at. */
@@ -71,10 +71,12 @@ export class Calls {
   /**
    * @param {import("./outbox.mjs").Outbox} outbox
    * @param {Declared.Limits} limits
+   * @param {bigint} [last] the id that was given out last
    */
-  constructor(outbox, limits) {
+  constructor(outbox, limits, last = 0n) {
     this.#outbox = outbox;
     this.#limits = limits;
+    this.#last = last;
   }
 
   /** Calls that the remote has not answered, those that nobody waits for included. */

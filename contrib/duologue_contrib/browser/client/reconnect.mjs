@@ -203,8 +203,6 @@ export class Client {
     for (const waiter of [...this.#waiting]) {
       waiter.resolve(peer);
     }
-    await peer.left;
-    this.#peer = undefined;
     const ended = await peer.closed;
     if (performance.now() - since >= this.#backoff.stableAfter) {
       this.#attempt = 0;

@@ -3,8 +3,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { Calls } from "../../../../contrib/duologue_contrib/browser/client/calls.mjs";
 import { ERROR, RESPONSE, encodeFrame } from "../../../../contrib/duologue_contrib/browser/client/frames.mjs";
 import { json } from "../../../../contrib/duologue_contrib/browser/client/json.mjs";
+import { LIMITS } from "../../../../contrib/duologue_contrib/browser/client/limits.mjs";
 import { connected, errorOf, soon, until } from "./common.mjs";
 
 const answer = (cid, value) => encodeFrame(RESPONSE, cid, json.encode(value));
@@ -111,6 +113,44 @@ test("a first outcome stands", async () => {
   assert.equal((await second).kind, "UnknownService");
 });
 
+test("after the largest id they begin anew, and leave out 0 and those that are open", async () => {
+  const written = [];
+  const outbox = { isFull: false, write: (ticket) => written.push(ticket.cid) };
+  const calls = new Calls(outbox, LIMITS, 2n ** 64n - 3n);
+  const open = [1, 2, 3].map(() => calls.call(7n, new Uint8Array(0)));
+  assert.deepEqual(written, [2n ** 64n - 2n, 2n ** 64n - 1n, 1n]);
+  calls.settle(1n, Uint8Array.of(5));
+  assert.deepEqual(await open[2], Uint8Array.of(5));
+  for (let count = 0; count < 200; count++) {
+    calls.settle(1n, Uint8Array.of(5)); // late
+    calls.settle(2n ** 64n - 10n, Uint8Array.of(5)); // late, from before
+  }
+  assert.throws(() => {
+    for (let count = 0; count < 200; count++) {
+      calls.settle(2n, Uint8Array.of(5)); // never was
+    }
+  }, { name: "ProtocolError" });
+  const again = new Calls(outbox, LIMITS);
+  const first = again.call(7n, new Uint8Array(0));
+  const around = new Calls(outbox, LIMITS, 2n ** 64n - 1n);
+  around.call(7n, new Uint8Array(0)).catch(() => {});
+  assert.equal(written.at(-1), 1n);
+  for (const each of [calls, again, around]) {
+    each.end(() => new Error("over"), () => new Error("over"));
+  }
+  await Promise.allSettled([...open, first]);
+});
+
+test("executed: the socket was gone before the frame was handed over", async () => {
+  const { peer, socket } = await connected();
+  const call = errorOf(peer.remote("calc").call("Add"));
+  socket.readyState = 3;
+  await soon();
+  assert.deepEqual(socket.frames(), []);
+  socket.end(1006);
+  assert.deepEqual(told(await call), ["ConnectionLost", "ConnectionLost", "no"]);
+});
+
 test("answers to calls that never were are counted, and too many close the connection", async () => {
   const { peer, socket } = await connected();
   for (let cid = 1n; cid <= 100n; cid++) {
@@ -192,6 +232,35 @@ test("a call that was given up counts as owed until it is answered, or for its t
   await until(() => socket.frames().some((frame) => frame.cid === 4n));
   socket.receive(answer(4n, 4));
   assert.equal(await last, 4);
+});
+
+test("a call that is given up before it has left is not owed", async () => {
+  const { peer, socket } = await connected({ limits: { owed: 1 } });
+  const calc = peer.remote("calc");
+  const controller = new AbortController();
+  const given = errorOf(calc.call("Add", 1, { signal: controller.signal }));
+  controller.abort();
+  await given;
+  const next = calc.call("Add", 2);
+  await soon();
+  assert.deepEqual(socket.frames().map((frame) => frame.cid), [2n]);
+  socket.receive(answer(2n, 2));
+  assert.equal(await next, 2);
+});
+
+test("a signal that outlives its calls keeps nothing of them", async () => {
+  const { peer, socket } = await connected();
+  const { signal } = new AbortController();
+  const listeners = new Set();
+  signal.addEventListener = (type, listener) => listeners.add(listener);
+  signal.removeEventListener = (type, listener) => listeners.delete(listener);
+  const call = peer.remote("calc").call("Add", 1, { signal });
+  const late = errorOf(peer.remote("calc").call("Add", 1, { signal, timeout: 1 }));
+  const send = peer.remote("calc").send("Log", 1, { signal });
+  await soon();
+  socket.receive(answer(1n, 1));
+  await Promise.all([call, late, send]);
+  assert.equal(listeners.size, 0);
 });
 
 test("a socket that takes nothing makes calls and sends wait, and then go on in order", async () => {

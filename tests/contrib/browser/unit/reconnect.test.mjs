@@ -122,6 +122,17 @@ test("each attempt is told, with the wait before the next one, which grows and i
   assert.deepEqual([late.name, late.executed], ["ReconnectFailed", "no"]);
 });
 
+test("a connection that was up for long enough is a success, from which attempts are counted anew", async () => {
+  for (const [stableAfter, expected] of [[0, "connecting 1"], [1e6, "connecting 2"]]) {
+    const { client: made, sockets, told } = client({ backoff: { ...QUICK, stableAfter } });
+    await made.connected();
+    sockets[0].end(1001);
+    await made.connected();
+    assert.deepEqual(told().slice(0, 4), ["connecting 1", "connected 1", "disconnected", expected]);
+    await made.close();
+  }
+});
+
 for (const code of [1002, 1003, 1007, 1008, 1009, 4403]) {
   test(`it gives up after the code ${code}`, async () => {
     const { client: made, sockets, events } = client();
