@@ -261,6 +261,7 @@ test("a signal that outlives its calls keeps nothing of them", async () => {
   socket.receive(answer(1n, 1));
   await Promise.all([call, late, send]);
   assert.equal(listeners.size, 0);
+  void peer.close();
 });
 
 test("a socket that takes nothing makes calls and sends wait, and then go on in order", async () => {

@@ -196,6 +196,16 @@ test("connecting ends by its time, and by a signal", async () => {
   assert.equal((await aborted).message, "enough");
 });
 
+test("the time for connecting, and its signal, end nothing later", async (context) => {
+  context.mock.timers.enable({ apis: ["setTimeout"] });
+  const controller = new AbortController();
+  const { peer, socket } = await connected({ limits: { handshakeTimeout: 20 }, signal: controller.signal });
+  context.mock.timers.tick(1000);
+  controller.abort();
+  assert.ok(peer.isOpen);
+  assert.equal(socket.closed, undefined);
+});
+
 test("what makes no sense is said at once", async () => {
   for (const [url, options, name] of [
     ["ws://x/", {}, "TypeError"],
