@@ -27,7 +27,7 @@ from duologue import (
     connect,
     serve,
 )
-from duologue_adapters.driver import DriverPeer
+from duologue_adapters.peer import DriverPeer
 
 # -- relays -------------------------------------------------------------------------------------------------
 
