@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -11,13 +10,10 @@ from typing import Any
 
 import anyio
 
-from duologue_adapters.ports import Link
+from duologue_adapters.child_link import STRAGGLERS, ChildLink, has_no_writer
 
 TERMINATION = 1.0
 """Seconds that a process has to end when it is asked to, before it is killed."""
-
-STRAGGLERS = 0.1
-"""Seconds until a link is cut whose process has ended, though a process of its own still holds the pipe open."""
 
 POLLING = 0.01
 """Seconds between two looks whether it has ended, where the system has nothing to wait for."""
@@ -42,11 +38,12 @@ class Child:
         self.extra: dict[str, Any] = {"pid": self._process.pid, "exit_status": None}
         """For `PeerInfo`. The status is as `subprocess` has it: of a process that a signal ended it is below 0."""
 
-    async def watch(self, link: Link) -> None:
+    async def watch(self, link: ChildLink) -> None:
         """When the process ends, see to it that its link ends, too."""
         await self._wait()
+        link.child_ended()
         # The link ends by itself when all that was written has been read, unless somebody is left who might write.
-        if not _has_no_writer(self.output):
+        if not has_no_writer(self.output):
             await anyio.sleep(STRAGGLERS)
             link.abort()
 
@@ -72,10 +69,3 @@ class Child:
             finally:
                 os.close(descriptor)
         self.extra["exit_status"] = process.returncode
-
-
-def _has_no_writer(descriptor: int) -> bool:
-    """Whether the end of the stream comes after what is in the pipe. Of one that is closed already that may be wrong."""
-    poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
-    return any(event & (select.POLLHUP | select.POLLNVAL) for _, event in poll.poll(0))

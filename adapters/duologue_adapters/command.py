@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shlex
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
@@ -10,6 +11,7 @@ from typing import Any
 
 from duologue import Adapter, ConnectFailed, Peer, PeerSettings, Server, ServerSettings, hookimpl
 from duologue_adapters.child import Child
+from duologue_adapters.child_link import ChildLink
 from duologue_adapters.engines import engine_here
 from duologue_adapters.server import running_peer
 from duologue_adapters.urls import check_options, not_served
@@ -28,21 +30,21 @@ class ExecAdapter(Adapter):
     async def connect(self, url: str, settings: PeerSettings) -> AsyncGenerator[Peer, None]:
         options, limits = settings.options, settings.limits
         check_options("exec", options, ("argv", "cwd", "env"))
+        env, cwd = _environment(options.get("env")), _folder(options.get("cwd"))
         argv = _argv(url, options.get("argv"))
         async with engine_here() as engine:
             try:
-                child = Child(argv, options.get("env"), options.get("cwd"))
+                child = Child(argv, env, cwd)
             except (OSError, ValueError) as exc:  # the latter for a zero byte
                 # The system may be short of processes or memory for a while. All else is about the command.
                 scarce = isinstance(exc, OSError) and exc.errno in (errno.EAGAIN, errno.ENOMEM, errno.EMFILE)
-                text = f"{argv[0]!r} can't be started: {exc}"
-                raise ConnectFailed(url, text, is_permanent=not scarce) from exc
+                raise ConnectFailed(url, _trouble(argv[0], cwd, exc), is_permanent=not scarce) from exc
             patience = 0.0
             try:
-                link = engine.pipe_link(child.output, child.input)
-                link.address, link.extra = f"exec:{shlex.join(argv)}", child.extra
+                pipes = engine.pipe_link(child.output, child.input)
+                link = ChildLink(engine, pipes, child.input, f"exec:{shlex.join(argv)}", child.extra)
                 async with running_peer(engine, link, settings) as peer:
-                    child.extra = peer.info.extra
+                    link.extra = child.extra = peer.info.extra
                     engine.start(child.watch(link))
                     yield peer
                 patience = limits.close_timeout
@@ -72,8 +74,37 @@ def _argv(url: str, argv: Any) -> Sequence[str]:
         raise ConnectFailed(
             url, "there is no command: write exec:command arguments, or give argv=[...]", is_permanent=True
         )
-    words: Sequence[str] = list(argv)
+    try:
+        words: list[Any] = list(argv)
+        for word in words:
+            os.fspath(word)
+    except TypeError as exc:
+        raise TypeError(f"argv={argv!r}: give a list of texts, such as argv=['python', 'child.py']") from exc
     return words
+
+
+def _environment(env: Any) -> dict[str, str] | None:
+    if env is None:
+        return None
+    try:
+        return {os.fsdecode(name): os.fsdecode(value) for name, value in env.items()}
+    except (TypeError, AttributeError) as exc:
+        # Not its values: passwords are handed on in this way.
+        raise TypeError("env= is no dict of texts: give one, such as {**os.environ, 'X': 'y'}") from exc
+
+
+def _folder(cwd: Any) -> str | None:
+    try:
+        return None if cwd is None else os.fsdecode(cwd)
+    except TypeError as exc:
+        raise TypeError(f"cwd={cwd!r}: give the path of a folder") from exc
+
+
+def _trouble(command: object, cwd: str | None, exc: Exception) -> str:
+    """Why it can't be started. The system names the folder or the command, and not which of them that is."""
+    if cwd is not None and isinstance(exc, OSError) and not os.path.isdir(cwd):
+        return f"cwd={cwd!r} is no folder ({exc})"
+    return f"{command!r} can't be started: {exc}"
 
 
 @hookimpl

@@ -108,7 +108,7 @@ class Driver(Peer, Receiver):
         self.drive()
 
     def eof_received(self, cut_short: str = "") -> None:
-        self._connection.receive_eof(self._now(), cut_short)
+        self._connection.receive_eof(self._now(), cut_short, self._link.end_detail)
         self.drive()
 
     def connection_lost(self, detail: str) -> None:

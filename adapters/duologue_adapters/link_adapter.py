@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 from duologue import Adapter, ConnectFailed, Peer, PeerSettings, Server, ServerSettings
 from duologue_adapters.engines import engine_here
+from duologue_adapters.engines.tcp import is_refusal
 from duologue_adapters.opening import connecting, is_permanent
 from duologue_adapters.ports import Engine, Link, Listener
 from duologue_adapters.server import running_peer, running_server
@@ -40,7 +41,9 @@ class LinkAdapter(Adapter):
         raise not_served(url)
 
     def reason(self, exc: Exception) -> str:
-        """What an error of the transport means, for people. Of a `TimeoutError` it is a note, and may be empty."""
+        """What an error of the transport means, for people. Of a `TimeoutError` it is a hint, and may be empty."""
+        if isinstance(exc, OSError) and is_refusal(exc):
+            return f"nobody listens there ({exc})"
         return str(exc)
 
     def is_permanent(self, exc: Exception) -> bool:

@@ -29,17 +29,14 @@ def connecting(
 ) -> Generator[None]:
     """A block in which a client opens its link, in so many seconds; all that goes wrong in it becomes `ConnectFailed`.
 
-    `reason` says what an error means, where its own text does not: of a `TimeoutError` that is a note, and may be empty.
+    `reason` says what an error means, where its own text does not: of a `TimeoutError` that is a hint, and may be empty.
     `permanent` says whether trying again is useless.
     """
     try:
         with anyio.fail_after(seconds):
             yield
     except TimeoutError as exc:
-        error = HandshakeTimeout(url, seconds)
-        if note := reason(exc):
-            error.add_note(note)
-        raise error from exc
+        raise HandshakeTimeout(url, seconds, reason(exc)) from exc
     except (OSError, LayerError) as exc:
         raise ConnectFailed(url, reason(exc), is_permanent=permanent(exc)) from exc
 

@@ -197,6 +197,11 @@ class Link(ABC):
     """What else is known of the other end, for `PeerInfo.extra`."""
 
     @property
+    def end_detail(self) -> str:
+        """What is known, when the stream has ended, of how the other end did: for `PeerClosed.detail`."""
+        return ""
+
+    @property
     def is_refused(self) -> bool:
         """Whether it was lost since the other end does not want this one, and won't the next time."""
         return False

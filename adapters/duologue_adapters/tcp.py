@@ -15,7 +15,7 @@ class TcpAdapter(LinkAdapter):
     connect_options = serve_options = ("heartbeat",)
 
     async def open_link(self, engine: Engine, url: str, settings: PeerSettings) -> Link:
-        return await engine.connect_tcp(*host_and_port(url), heartbeat_of(settings.options))
+        return await engine.connect_tcp(*host_and_port(url, serves=False), heartbeat_of(settings.options))
 
     async def listen(self, engine: Engine, url: str, settings: ServerSettings) -> Listener:
         return await engine.listen_tcp(*host_and_port(url), heartbeat_of(settings.options))

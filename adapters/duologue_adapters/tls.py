@@ -28,7 +28,7 @@ class TlsAdapter(LinkAdapter):
     serve_options = SERVER_OPTIONS
 
     async def open_link(self, engine: Engine, url: str, settings: PeerSettings) -> Link:
-        host, port = host_and_port(url)
+        host, port = host_and_port(url, serves=False)
         layer = client_layer(url, host, settings.options)
         link = await engine.connect_tcp(host, port, heartbeat_of(settings.options))
         return await open_layers(engine, link, layer)
@@ -44,6 +44,8 @@ def client_layer(url: str, host: str, options: Mapping[str, Any]) -> LayerFactor
     """Makes the layer of one connection to a server, by the options of `connect`. Raises `ConnectFailed`, `TypeError`."""
     context = client_context(url, options)
     name = options.get("server_hostname") or host
+    if not isinstance(name, str):
+        raise TypeError(f"server_hostname={name!r}: give the name of a host, as a text")
     try:
         layer = TlsLayer(context, server_hostname=name)
     except ValueError as exc:  # ssl.SSLError is no ValueError, but UnicodeError is

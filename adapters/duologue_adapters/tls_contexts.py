@@ -97,7 +97,14 @@ def _context(purpose: ssl.Purpose, url: str, option: str, ca: Any) -> ssl.SSLCon
 def _load_certificate(context: ssl.SSLContext, url: str, options: Mapping[str, Any]) -> None:
     # An empty password for none: without one OpenSSL would ask at the terminal, and wait.
     certificate, key, password = options["certificate"], options.get("key"), options.get("password")
+    for option in ("certificate", "key"):
+        given = options.get(option)
+        if given is not None and not isinstance(given, str | Path):
+            # Not its value: it may be the key itself.
+            raise TypeError(f"{option}= is no path, but {type(given).__name__}: give the path of a PEM file")
     try:
+        if key is None and b"PRIVATE KEY" not in Path(certificate).read_bytes():
+            raise TypeError(f"key= is missing, and there is none in {str(certificate)!r}: give both")
         context.load_cert_chain(certificate, key, password if password is not None else "")
     except OSError as exc:  # ssl.SSLError is one
         raise ConnectFailed(

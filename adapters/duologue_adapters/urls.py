@@ -14,8 +14,8 @@ _IN_PATHS = "/%:@!$&'()*+,;=-._~"
 """What may stand in a path as it is, besides letters and digits."""
 
 
-def host_and_port(url: str) -> tuple[str, int]:
-    """The host and the port of `scheme://host:port`. Raises `ConnectFailed` if that is not what it is."""
+def host_and_port(url: str, *, serves: bool = True) -> tuple[str, int]:
+    """The host and the port of `scheme://host:port`; `serves` allows port 0. Raises `ConnectFailed` if that is not what it is."""
     try:
         parts = urlsplit(url)
         host, port = _ascii(parts.hostname), parts.port
@@ -24,20 +24,23 @@ def host_and_port(url: str) -> tuple[str, int]:
     if not host or port is None:
         raise ConnectFailed(
             url,
-            "host or port is missing: write scheme://host:port, with port 0 to let the system choose",
+            "host or port is missing: write scheme://host:port"
+            + (", with port 0 to let the system choose" if serves else ""),
             is_permanent=True,
         )
     if parts.path not in ("", "/") or parts.query or parts.fragment or parts.username:
         raise ConnectFailed(
             url, "only a host and a port mean anything here: write scheme://host:port", is_permanent=True
         )
+    if not serves:
+        _refuse_port_0(url, port)
     return host, port
 
 
-def host_port_and_path(url: str, usual_port: int) -> tuple[str, int, str]:
+def host_port_and_path(url: str, usual_port: int, *, serves: bool = True) -> tuple[str, int, str]:
     """The host, the port, and the path with its query of `scheme://host:port/path`; the path is empty if there is none.
 
-    All are in the letters that a request is written in. Raises `ConnectFailed` if that is not what the URL is.
+    All are in the letters that a request is written in. `serves` allows port 0. Raises `ConnectFailed` if that is not what the URL is.
     """
     write = "write scheme://host:port/path"
     try:
@@ -51,9 +54,18 @@ def host_port_and_path(url: str, usual_port: int) -> tuple[str, int, str]:
         raise ConnectFailed(
             url, f"only host, port, path and query mean anything here: {write}", is_permanent=True
         )
+    if not serves:
+        _refuse_port_0(url, port)
     path = quote(parts.path, safe=_IN_PATHS)
     query = f"?{quote(parts.query, safe=_IN_PATHS + '?')}" if parts.query else ""
     return host, usual_port if port is None else port, (path or "/" if query else path) + query
+
+
+def _refuse_port_0(url: str, port: int | None) -> None:
+    if port == 0:
+        raise ConnectFailed(
+            url, "port 0 is only for servers: connect to the one in server.url", is_permanent=True
+        )
 
 
 def _ascii(host: str | None) -> str | None:
@@ -75,7 +87,7 @@ def heartbeat_of(options: Mapping[str, Any]) -> float:
     """
     seconds = options.get("heartbeat", HEARTBEAT)
     if not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
-        raise ValueError(f"heartbeat={seconds!r}: give seconds, more than 0")
+        raise ValueError(f"heartbeat={seconds!r}: give seconds, more than 0 and finite: it can't be off")
     return seconds
 
 
@@ -85,4 +97,5 @@ def not_served(url: str) -> ConnectFailed:
         url,
         "it is one connection, which can't be served: use connect, which takes services, too",
         is_permanent=True,
+        serves=True,
     )

@@ -11,17 +11,19 @@ from duologue_adapters.ports import Waiter
 
 
 def deadline_of(timeout: Timeout, default: float | None, now: float) -> float | None:
-    """From what a user gave as a timeout to a time in the clock of `now`; None for never. Raises `ValueError`."""
+    """From what a user gave as a timeout to a time in the clock of `now`; None for never. Raises `ValueError`, `TypeError`."""
     if timeout is DEFAULT:
         return None if default is None else now + default
-    seconds = cast("float | None", timeout)
+    seconds: Any = cast("Any", timeout)  # by callers without a type checker, anything
     if seconds is None:
         return None
-    if not seconds >= 0:
-        raise ValueError(
+    if not isinstance(seconds, int | float) or not seconds >= 0:
+        wrong = ValueError if isinstance(seconds, int | float) else TypeError
+        raise wrong(
             f"a timeout of {seconds!r}: give seconds, 0 for not waiting, or None for waiting for ever"
         )
-    return now + seconds
+    deadline: float = now + seconds
+    return deadline
 
 
 def seconds_of(timeout: Timeout, default: float | None) -> float | None:

@@ -41,7 +41,7 @@ class WebSocketAdapter(LinkAdapter):
         return []
 
     async def open_link(self, engine: Engine, url: str, settings: PeerSettings) -> Link:
-        host, port, path = host_port_and_path(url, self.usual_port)
+        host, port, path = host_port_and_path(url, self.usual_port, serves=False)
         heartbeat = heartbeat_of(settings.options)
         layers = self.client_layers(url, host, settings.options)
 
@@ -115,6 +115,9 @@ def _origin(given: object) -> str:
 def _static_files(url: str, folder: str | Path | None) -> StaticFiles | None:
     if folder is None:
         return None
+    given: Any = folder  # by callers without a type checker, anything
+    if not isinstance(given, str | Path):
+        raise TypeError(f"static={folder!r}: give the path of a folder")
     try:
         return StaticFiles(Path(folder))
     except OSError as exc:

@@ -99,17 +99,18 @@ class ConnectFailed(DuologueError):
     or a protocol was refused, or the URL means nothing. False where it may help, and where nobody can know.
     """
 
-    def __init__(self, url: str, text: str, *, is_permanent: bool = False) -> None:
-        super().__init__(f"no connection at {url}: {text}")
+    def __init__(self, url: str, text: str, *, is_permanent: bool = False, serves: bool = False) -> None:
+        """`serves`: it was to be served, so that the text is not of a connection."""
+        super().__init__(f"{'can not serve' if serves else 'no connection at'} {url}: {text}")
         self.url = url
         self.is_permanent = is_permanent
 
 
 class HandshakeTimeout(ConnectFailed):
-    """Connecting, or the transport's handshake, took longer than `Limits.handshake_timeout`."""
+    """Connecting, or the transport's handshake, took longer than `Limits.handshake_timeout`. `hint`: why that may be."""
 
-    def __init__(self, url: str, seconds: float) -> None:
-        super().__init__(url, f"not ready after {seconds:g} s")
+    def __init__(self, url: str, seconds: float, hint: str = "") -> None:
+        super().__init__(url, f"not ready after {seconds:g} s" + (f": {hint}" if hint else ""))
         self.seconds = seconds
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any
+from types import TracebackType
+from typing import Any, NoReturn, TypeVar
 
 from duologue.adapter import Adapter, PeerSettings, ServerSettings, ServicesFactory
 from duologue.peer import Peer, Server
@@ -15,6 +16,8 @@ from duologue.protocol.limits import Limits
 from duologue.served import ServiceMaps
 from duologue.services import ServiceMap
 from duologue.wireformat import WireFormat
+
+T = TypeVar("T")
 
 _LIMITS = Limits()
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
@@ -49,7 +52,7 @@ def connect(
         name=name,
         options=options,
     )
-    return _adapter(url).connect(url, settings)
+    return _Block("connect", "peer", _adapter(url).connect(url, settings))
 
 
 def serve(
@@ -82,7 +85,29 @@ def serve(
         name=name,
         options=options,
     )
-    return _adapter(url).serve(url, settings)
+    return _Block("serve", "server", _adapter(url).serve(url, settings))
+
+
+class _Block(AbstractAsyncContextManager[T]):
+    """What an adapter gives, for `async with` and nothing else: who forgets that is told."""
+
+    def __init__(self, function: str, name: str, block: AbstractAsyncContextManager[T]) -> None:
+        self._usage = f"write `async with {function}(...) as {name}:`"
+        self._block = block
+
+    async def __aenter__(self) -> T:
+        return await self._block.__aenter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        return await self._block.__aexit__(kind, exc, traceback)
+
+    def __await__(self) -> Generator[Any, Any, NoReturn]:
+        raise TypeError(self._usage)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"there is no {name!r} before the block is entered: {self._usage}")
 
 
 def _check(limits: Limits, budget: CallBudget | None) -> None:
@@ -97,6 +122,9 @@ def _check(limits: Limits, budget: CallBudget | None) -> None:
 
 
 def _adapter(url: str) -> Adapter:
+    given: Any = url  # by callers without a type checker, anything
+    if not isinstance(given, str):
+        raise TypeError(f"url={url!r}: give a text such as tcp://127.0.0.1:7000")
     match = _SCHEME.match(url)
     # `localhost:7000` looks like a URL of the scheme `localhost`, and nobody means it so.
     if match is None or _HOST_AND_PORT.match(url):

@@ -46,6 +46,11 @@ class Namespace:
         self._names: dict[int, str] = {}
         self._tables: dict[int, _Tables] = {}
         names, ids = dict(names or {}), dict(ids or {})
+        given: Any = messages  # by callers without a type checker, anything
+        if isinstance(given, type):
+            raise RegistrationError(
+                f"the messages of the namespace {name!r} are {given.__name__}: give a list, [{given.__name__}]"
+            )
         for message in messages:
             _check_message(name, message)
             own = names.pop(message, message.__name__)

@@ -102,6 +102,10 @@ class PubSub(ServiceMap):
             raise RegistrationError(f"{subscriber!r} has not subscribed")
         subscription.end()
 
+    def subscription_of(self, subscriber: Peer | Callable[[Message[Any]], None]) -> Subscription | None:
+        """The subscription of a peer, or of a function that listens; None if it has none."""
+        return self._subscriptions.get(subscriber)
+
     @property
     def subscriptions(self) -> tuple[Subscription, ...]:
         """All of them, to look at."""

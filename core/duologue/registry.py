@@ -80,7 +80,7 @@ class Registry(Generic[P]):
 
     def register(self, name: str, plugin: P) -> None:
         """Add one by hand. Raises `PluginError` if the name is taken, or the object does not fulfil the port."""
-        self._check(plugin, f"what is to be registered as {name!r}")
+        self._check(plugin, f"what is to be registered as {name!r}" if name else "what is to be registered")
         if name in self._by_hand:
             raise PluginError(
                 f"{name!r} is registered already, as {self._by_hand[name]!r}: unregister it first"
@@ -126,7 +126,7 @@ class Registry(Generic[P]):
         points = self._entry_points().get(name, [])
         if len(points) > 1:
             raise PluginError(
-                f"{name!r} is offered by several plug-ins, {' and '.join(sorted(map(_origin, points)))}: uninstall all but one"
+                f"{name!r} is offered by several plug-ins, {' and '.join(sorted(map(_origin, points)))}: uninstall one, or let it choose another name"
             )
         return points[0] if points else None
 
@@ -135,7 +135,7 @@ class Registry(Generic[P]):
             plugin = point.load()
         except ImportError as exc:
             raise PluginError(
-                f"the plug-in {_origin(point)} can't be imported, {exc}: {self._advice(point)}"
+                f"the plug-in {_origin(point)} can't be imported, since {_reason(exc)}: {self._advice(point)}"
             ) from exc
         except Exception as exc:
             raise PluginError(f"the plug-in {_origin(point)} failed while it was imported: {exc!r}") from exc
@@ -144,6 +144,12 @@ class Registry(Generic[P]):
         except Exception as exc:
             raise PluginError(f"{self._hook}() of the plug-in {_origin(point)} failed: {exc!r}") from exc
         if found is None:
+            callers = self._manager.get_hookcallers(plugin) or []
+            if any(caller.name == self._hook for caller in callers):
+                raise PluginError(
+                    f"{self._hook}() of the plug-in {_origin(point)} returned None: "
+                    f"it must return an object of a class derived from duologue.{self._port.__name__}"
+                )
             raise PluginError(
                 f"the plug-in {_origin(point)} has no function {self._hook}() marked with duologue.hookimpl"
             )
@@ -199,6 +205,12 @@ class Registry(Generic[P]):
         if point.name not in self._extras:
             return f"the installation of {_OURS} is incomplete, install it again"
         return f"pip install '{_OURS}[{self._extras[point.name]}]'"
+
+
+def _reason(error: ImportError) -> str:
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return f"there is no module {error.name!r}"
+    return str(error)
 
 
 def _origin(point: EntryPoint) -> str:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from duologue.errors import AnswerUnreadable, DecodeError, RegistrationError, RequestError
 from duologue.messages import Message
+from duologue.namespace import Namespace
 from duologue.peer import DEFAULT, PeerInfo, Timeout
 from duologue.wireformat import WireFormat
-
-if TYPE_CHECKING:
-    from duologue.namespace import Namespace
 
 T = TypeVar("T")
 
@@ -44,6 +42,9 @@ class Remote:
     __slots__ = ("_call_raw", "_calls", "_namespace", "_peer", "_send_raw")
 
     def __init__(self, peer: Caller, namespace: Namespace) -> None:
+        given: Any = namespace  # by callers without a type checker, anything
+        if not isinstance(given, Namespace):
+            raise TypeError(f"remote({given!r}): give the Namespace that the messages are in")
         self._peer = peer
         self._namespace = namespace
         self._calls = namespace.calls(peer.wireformat)

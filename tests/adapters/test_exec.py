@@ -148,6 +148,41 @@ async def test_a_child_that_exits(child: str) -> None:
     assert status_of(peer) == 7
 
 
+@pytest.mark.parametrize(
+    ("script", "detail"),
+    [
+        ("exit 0", "the command ended with exit status 0"),
+        ("exit 1", "the command ended with exit status 1"),
+        ("kill -9 $$", "the command was ended by signal 9"),
+    ],
+)
+async def test_a_child_that_has_ended_says_how(script: str, detail: str) -> None:
+    """Whether we write to it or only wait for it, the end is told in the same words."""
+    for _ in range(5):
+        for writes in (0, 1, 20):
+            async with connect("exec:", wireformat="json", argv=["sh", "-c", script]) as peer:
+                for _ in range(writes):
+                    try:
+                        await peer.remote(tools).send(Echo(data=b"x"))
+                    except CallError as exc:
+                        assert detail in str(exc)
+                    await anyio.lowlevel.checkpoint()
+                assert await peer.wait_closed() is CloseReason.CLOSED_BY_REMOTE
+                with pytest.raises(CallError, match=detail):
+                    await peer.remote(tools).call(Add(a=1, b=2))
+
+
+async def test_a_child_that_reads_no_more() -> None:
+    """It lives on, and has closed its input: nothing can be told to it, so the connection ends; no exception's name is in the text."""
+    script = "exec <&-; echo ready >&2; exec sleep 1000"
+    async with connect("exec:", wireformat="json", argv=["sh", "-c", script], limits=QUICK) as peer:
+        with pytest.raises(CallError, match="the other end reads no more") as caught:
+            while True:
+                await peer.remote(tools).send(Echo(data=b"x"))
+                await anyio.lowlevel.checkpoint()
+        assert "Error" not in str(caught.value)
+
+
 async def test_a_child_closes_with_grace(child: str) -> None:
     """A child that closes with grace answers what it has begun; then it ends, without being told to."""
     async with connect(child, wireformat="msgpack") as peer, anyio.create_task_group() as group:
@@ -227,8 +262,8 @@ async def test_commands_that_can_not_be_started(tmp_path: Path) -> None:
         ("exec:'cat", {}, "No closing quotation: quote as in a shell"),
         ("exec:no-such-command", {}, "'no-such-command' can't be started: .*No such file"),
         (f"exec:{tmp_path}/file", {}, "can't be started: .*Permission denied"),
-        ("exec:cat", {"cwd": tmp_path / "none"}, "can't be started: .*No such file"),
-        ("exec:cat", {"cwd": tmp_path / "file"}, "can't be started: .*Not a directory"),
+        ("exec:cat", {"cwd": tmp_path / "none"}, "cwd='.*none' is no folder .*No such file"),
+        ("exec:cat", {"cwd": tmp_path / "file"}, "cwd='.*file' is no folder .*Not a directory"),
         ("exec:cat a\0b", {}, "can't be started: embedded null byte"),
     ):
         with pytest.raises(ConnectFailed, match=text) as caught:
@@ -249,11 +284,16 @@ async def test_options() -> None:
         ),
         ("exec:cat", {"argv": ["cat"]}, "the command is given twice"),
         ("exec:", {"argv": "cat"}, "give a list"),
+        ("exec:", {"argv": 5}, r"argv=5: give a list of texts"),
+        ("exec:", {"argv": [5]}, r"argv=\[5\]: give a list of texts"),
+        ("exec:cat", {"env": 5}, "env= is no dict of texts"),
+        ("exec:cat", {"env": {"X": 5}}, "env= is no dict of texts"),
+        ("exec:cat", {"cwd": 5}, "cwd=5: give the path of a folder"),
     ):
         with pytest.raises(TypeError, match=text):
             async with connect(url, wireformat="json", **options):
                 raise AssertionError
-    with pytest.raises(ConnectFailed, match="use connect, which takes services"):
+    with pytest.raises(ConnectFailed, match=r"^can not serve exec:cat: .* use connect, which takes services"):
         async with serve("exec:cat", wireformat="json"):
             raise AssertionError
 

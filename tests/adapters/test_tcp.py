@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from contextlib import suppress
 from typing import Any
@@ -19,8 +20,10 @@ from duologue import (
     connect,
     serve,
 )
+from duologue_adapters import SocketListener, engine_here
 from duologue_adapters.engines import callbacks, streams
-from duologue_adapters.engines.tcp import is_to_itself
+from duologue_adapters.engines.streams import real_cause
+from duologue_adapters.engines.tcp import is_refusal, is_to_itself
 
 
 @pytest.mark.parametrize(
@@ -53,6 +56,58 @@ async def test_urls_that_are_none(url: str) -> None:
             raise AssertionError
 
 
+async def test_ports_of_clients() -> None:
+    """Port 0 is for servers: a client is not told of it, and may not use it."""
+    for scheme in ("tcp", "tls", "zmq+tcp"):
+        with pytest.raises(ConnectFailed, match=r"write scheme://host:port$"):
+            async with connect(f"{scheme}://127.0.0.1", wireformat="json"):
+                raise AssertionError
+    for scheme in ("tcp", "tls", "ws", "wss", "zmq+tcp"):
+        with pytest.raises(
+            ConnectFailed, match=r"port 0 is only for servers: connect to the one in server\.url"
+        ):
+            async with connect(f"{scheme}://127.0.0.1:0", wireformat="json"):
+                raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "text"),
+    [
+        ("tls://127.0.0.1:1", {"certificate": b"-----BEGIN"}, "certificate= is no path, but bytes: give the path of a PEM file"),
+        ("tls://127.0.0.1:1", {"certificate": 5}, "certificate= is no path, but int"),
+        ("tls://127.0.0.1:1", {"certificate": __file__}, "key= is missing, and there is none in '.*test_tcp.py'"),
+        ("tls://127.0.0.1:1", {"certificate": __file__, "key": 5}, "key= is no path, but int"),
+        ("wss://127.0.0.1:1", {"server_hostname": 5}, "server_hostname=5: give the name of a host"),
+    ],
+)  # fmt: skip
+async def test_options_of_the_wrong_type(url: str, options: dict[str, Any], text: str) -> None:
+    """Each is told by its name, before anything is opened."""
+    with pytest.raises(TypeError, match=text):
+        async with connect(url, wireformat="json", **options):
+            raise AssertionError
+
+
+async def test_a_folder_of_the_wrong_type() -> None:
+    with pytest.raises(TypeError, match="static=5: give the path of a folder"):
+        async with serve("ws://127.0.0.1:0", wireformat="json", origins=[], static=5):
+            raise AssertionError
+
+
+async def test_times_of_the_wrong_kind() -> None:
+    """A heartbeat without end, and a timeout that is a text."""
+    with pytest.raises(ValueError, match="heartbeat=inf: give seconds, more than 0 and finite"):
+        async with connect("tcp://127.0.0.1:1", wireformat="json", heartbeat=float("inf")):
+            raise AssertionError
+    async with serve("mem://times", Tools().services, wireformat="json") as server:
+        async with connect(server.url, wireformat="json") as peer:
+            timeout: Any = "5"
+            with pytest.raises(TypeError, match="a timeout of '5': give seconds"):
+                await peer.remote(tools).call(Add(a=1, b=2), timeout=timeout)
+            services: Any = Tools().services
+            with pytest.raises(TypeError, match="give the Namespace that the messages are in"):
+                peer.remote(services)
+
+
 def test_a_connection_to_itself() -> None:
     """The system makes one where a socket has the port that it connects to. That is found by its two addresses."""
     with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket() as one:
@@ -77,6 +132,47 @@ async def test_a_connection_to_itself_is_none(monkeypatch: pytest.MonkeyPatch) -
         remote = await accept()
         with suppress(ConnectionResetError):
             assert await remote.read_to_end() == b""
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        port: int = sock.getsockname()[1]
+        return port
+
+
+@pytest.mark.parametrize("url", ["tcp://{}", "tls://{}", "ws://{}", "wss://{}/path"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_nobody_listens_says_so(url: str, host: str) -> None:
+    """On each engine, whatever is on top of TCP, and for one address and for several: it says so, and what the system said."""
+    url = url.format(f"{host}:{free_port()}")
+    with pytest.raises(ConnectFailed, match=r": nobody listens there \(.*\[Errno \d+\]") as caught:
+        async with connect(url, wireformat="json"):
+            raise AssertionError
+    assert not caught.value.is_permanent
+
+
+def test_several_addresses() -> None:
+    """What anyio tells of them in a group is one error; it is a refusal only if all of them were one."""
+    refused, lost = ConnectionRefusedError(errno.ECONNREFUSED, "refused"), OSError(errno.ENETUNREACH, "lost")
+    error = OSError("of no use")
+    assert real_cause(error) is error
+    error.__cause__ = ExceptionGroup("several", [refused, refused])
+    assert str(real_cause(error)) == f"[Errno {errno.ECONNREFUSED}] refused"
+    assert is_refusal(real_cause(error))
+    error.__cause__ = ExceptionGroup("several", [refused, lost])
+    assert str(real_cause(error)).endswith(f"refused; [Errno {errno.ENETUNREACH}] lost")
+    assert not is_refusal(real_cause(error))
+    assert not is_refusal(error)
+
+
+async def test_a_socket_that_blocks() -> None:
+    """The socket that an adapter gives may block: waiting for a link does not stop the loop."""
+    async with engine_here() as engine:
+        with socket.create_server(("127.0.0.1", 0)) as sock:
+            listener = SocketListener(engine, sock, "some://where")
+            with anyio.move_on_after(0.05) as scope:
+                await listener.accept()
+            assert scope.cancelled_caught
 
 
 @pytest.mark.parametrize("url", ["TCP://127.0.0.1:{}", "tcp://127.0.0.1:{}/", "tcp://localhost:{}"])
@@ -212,7 +308,7 @@ async def test_a_heartbeat_that_is_none(scheme: str, heartbeat: Any, certificate
         async with serve(url, wireformat="json", heartbeat=heartbeat, **options):
             raise AssertionError
     with pytest.raises(ValueError, match="heartbeat"):
-        async with connect(url, wireformat="json", heartbeat=heartbeat):
+        async with connect(url.replace(":0", ":1"), wireformat="json", heartbeat=heartbeat):
             raise AssertionError
 
 

@@ -126,7 +126,7 @@ async def test_a_server_without_tls(caplog: pytest.LogCaptureFixture) -> None:
     """`tls://` to a port for `tcp://`: `ConnectFailed`, and the server takes it for what it is, a frame that is far too large."""
     caplog.set_level(logging.INFO)
     async with serve("tcp://127.0.0.1:0", Tools().services, wireformat="json") as server:
-        with pytest.raises(ConnectFailed, match="does not speak TLS there: is it a port for tcp://"):
+        with pytest.raises(ConnectFailed, match="does not speak TLS there: is it a port for tcp:// or ws://"):
             async with connect(server.url.replace("tcp", "tls"), wireformat="json"):
                 raise AssertionError
         async with connect(server.url, wireformat="json") as peer:

@@ -66,6 +66,16 @@ async def test_a_key_that_is_not_authorized() -> None:
 
 
 @pytest.mark.fault(73)
+@pytest.mark.parametrize("insecure", ["no", 0, 1, None])
+async def test_insecure_is_true_or_false(insecure: Any) -> None:
+    """A text such as "no" is true for Python: it must not open a port."""
+    for made in (connect, serve):
+        with pytest.raises(TypeError, match=f"insecure={insecure!r}: give True or False"):
+            async with made("zmq+tcp://0.0.0.0:7000", wireformat="json", insecure=insecure):
+                raise AssertionError
+
+
+@pytest.mark.fault(73)
 async def test_a_server_without_keys() -> None:
     """A client that insists on a server's key does not talk to one that has none."""
     async with serve("zmq+tcp://127.0.0.1:0", wireformat="json") as server:

@@ -238,7 +238,7 @@ def test_trio_that_is_not_installed_is_asked_for(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(command.importlib.util, "find_spec", lambda name: None)
     result = CliRunner().invoke(app, ["demo", "--trio"])
     assert result.exit_code == 2
-    assert "pip install trio" in result.output
+    assert "pip install 'duologue[trio]'" in result.output
 
 
 @pytest.mark.parametrize("missing", ["typer", "rich"])

@@ -140,6 +140,17 @@ def test_a_length_that_is_too_large(length: int, size: int) -> None:
     with pytest.raises(FrameTooLarge) as caught:
         fed(cut(length_only(length), size), taker)
     assert (caught.value.size, caught.value.limit) == (length, MAX)
+    assert "the other end speaks something else" in str(caught.value)
+
+
+@pytest.mark.parametrize("size", [1, 8, 20, 24, 30, 1000])
+@pytest.mark.parametrize("payload", [b"", b"x" * 50])
+def test_only_a_first_frame_may_be_of_another_protocol(size: int, payload: bytes) -> None:
+    """When others came before, in one piece with it or in several, a frame that is too large is just that."""
+    taker = decoder()
+    with pytest.raises(FrameTooLarge) as caught:
+        fed(cut(frame(5, 1, payload) + length_only(MAX + 1), size), taker)
+    assert "speaks something else" not in str(caught.value)
 
 
 @pytest.mark.parametrize("payload", [b"", b"x" * (MAX - HEADER_SIZE)], ids=["24 bytes", "the limit"])

@@ -137,6 +137,15 @@ def test_no_time_for_them() -> None:
     assert message.is_cancelled
 
 
+def test_what_the_transport_knows_of_the_end() -> None:
+    """It is the detail of the reason."""
+    solo = Solo()
+    solo.connection.receive_eof(solo.now, detail="ended with status 1")
+    assert solo.connection.reason is CloseReason.CLOSED_BY_REMOTE
+    (closed,) = [event for event in solo.connection.events() if isinstance(event, PeerClosed)]
+    assert closed.detail == "ended with status 1"
+
+
 @pytest.mark.parametrize("cut_short", ["inside a frame", "no close_notify"])
 def test_an_end_that_is_not_clean(cut_short: str) -> None:
     """Then nothing is known about what the remote wanted: all is cancelled."""

@@ -405,19 +405,136 @@ def test_a_pause_for_what_waits_ends_with_it() -> None:
     assert (connection.wants_read, connection.incoming.parking.held) == (True, 1)
 
 
-def test_if_answers_are_owed_the_newest_is_refused_instead() -> None:
-    """The answer that is waited for may be behind it (F3)."""
-    relay, ids = parked_full()
-    connection = relay.asked.connection
+@pytest.mark.fault(39)
+def test_if_answers_are_owed_calls_wait_for_no_others() -> None:
+    """What the remote asks may be needed for its answers: its calls pass those that wait for answers to others (F3)."""
+    relay, _ = full_relay()
     relay.asked.call()
     relay.asked.sent()
-    relay.other.call(b"x")  # so that there is no room even for calls that need not wait for answers
-    relay.other.call(b"x")
-    relay.ask(5)
-    # It passes the ones that wait for answers to others, so it is under way.
-    assert len(relay.other.sent()) == 1
+    relay.ask(3, b"three")
+    assert [payload for _, _, payload in relay.other.sent()] == [b"three"]
+    assert relay.asked.connection.wants_read
+
+
+@pytest.mark.fault(39)
+def test_calls_that_wait_already_wait_no_longer_when_an_answer_is_owed() -> None:
+    """It may be owed only after they came: that is looked at again, and not once and for all."""
+    relay, _ = parked_full()
+    connection = relay.asked.connection
+    assert not connection.wants_read
+    relay.woken.clear()
+    relay.asked.call()
+    assert connection.incoming.parking.held == 0
+    assert "other" in relay.woken
+    assert len(relay.other.sent()) == 2
     assert connection.wants_read
-    del ids
+    assert relay.other.connection.outgoing.waiting == 0
+
+
+@pytest.mark.fault(39)
+@pytest.mark.parametrize("is_full", [False, True])
+def test_what_is_relayed_to_a_remote_makes_it_owe_too(is_full: bool) -> None:
+    """A remote's call waits for others. Then it is asked something by way of a relay, at once or when there is room: so its call
+    waits no longer."""
+    routes = {PICKED: RelayTestRoute(None)}
+    asks, middle, last = (
+        Solo(Limits(owed=1, outbox_high=100, outbox_low=10), routes=dict(routes)) for _ in range(3)
+    )
+    target = middle.connection.relays
+    asks.routes[RELAYED] = RelayTestRoute(lambda: target)
+    asks.feed(frame(RELAYED, 1))
+    ((_, cid, _),) = middle.sent()
+    middle.feed(response_frame(cid))
+    last.call()
+    last.sent()
+    (request,) = requests(middle.feed(frame(PICKED, 7, b"waits")))
+    middle.connection.relay(request, last.connection.relays, START)
+    assert (middle.connection.incoming.parking.held, last.sent()) == (1, [])
+    if is_full:
+        middle.send(bytes(200))
+    asks.feed(frame(RELAYED, 2, b"may need it"))
+    assert [payload for _, _, payload in middle.sent()][-1] == b"may need it"
+    assert [payload for _, _, payload in last.sent()] == [b"waits"]
+    assert middle.connection.incoming.parking.held == 0
+
+
+def test_a_call_that_waits_for_no_others_may_wait_for_room() -> None:
+    """The client owes an answer, and there is room in the parking, but none in the outbox over there."""
+    relay = Relay(Limits(), other=Limits(outbox_high=100, outbox_low=10))
+    relay.link()
+    relay.other.send(bytes(200))
+    relay.asked.call()
+    relay.ask(1, b"waits")
+    assert relay.asked.connection.incoming.parking.held == 1
+    assert [payload for _, _, payload in relay.other.sent()][-1] == b"waits"
+    assert relay.asked.connection.incoming.parking.held == 0
+
+
+@pytest.mark.parametrize("timeout", [60.0, None])
+def test_calls_over_twice_the_limit_are_refused_when_an_answer_is_owed(timeout: float | None) -> None:
+    """Those that there is no room for, even for calls that wait for no others. Nothing is left of them."""
+    relay = Relay(Limits(owed=2), timeout=timeout)
+    relay.link()
+    for cid in range(1, 8):
+        relay.ask(cid)
+    assert relay.asked.connection.incoming.parking.held == 5
+    relay.asked.call()
+    refused = [sent for sent in relay.asked.sent() if sent[0] == ERROR_SID]
+    assert [(sent[1], error_kind(sent)) for sent in refused] == [
+        (cid, "InternalServerError") for cid in (5, 6, 7)
+    ]
+    assert [event.kind for event in relay.told() if isinstance(event, RequestFailed)] == [
+        FailureKind.OVERLOADED
+    ] * 3
+    sent = relay.other.sent()
+    assert len(sent) == 4
+    for _, cid, _ in sent:
+        relay.answer(cid)
+    relay.wait(61.0)
+    assert relay.other.connection.outgoing.deadlines == 0
+    assert relay.asked.connection.incoming.parking.held == 0
+
+
+@pytest.mark.parametrize("how", ["answered", "cut", "given up", "out of time"])
+def test_who_waits_and_hurries_still_waits_for_room_in_the_outbox(how: str) -> None:
+    """Only answers to others are not waited for. However it ends, it ends once."""
+    relay = Relay(Limits(owed=1), other=Limits(owed=1, outbox_high=100, outbox_low=10))
+    relay.link()
+    relay.ask(1)
+    relay.other.sent()
+    relay.ask(2)
+    relay.other.send(bytes(200))
+    relay.asked.call()
+    outgoing, parking = relay.other.connection.outgoing, relay.asked.connection.incoming.parking
+    assert (outgoing.waiting, parking.held) == (1, 1)
+    relay.asked.sent()
+    if how == "answered":
+        _, (_, cid, _) = relay.other.sent()
+        relay.answer(cid, b"two")
+        assert relay.asked.sent() == [(RESPONSE_SID, 2, b"two")]
+    elif how == "cut":
+        relay.other.connection.transport_lost("cut", relay.other.now)
+        assert [error_kind(sent) for sent in relay.asked.sent()] == ["InternalServerError"] * 2
+    elif how == "given up":
+        relay.asked.connection.transport_lost("cut", relay.asked.now)
+        assert len(relay.other.sent()) == 1
+    else:
+        relay.other.wait(31.0)
+        assert [(sent[1], error_kind(sent)) for sent in relay.asked.sent()] == [(2, "Timeout")]
+    assert (outgoing.waiting, parking.held) == (0, 0)
+
+
+def test_a_remote_that_owes_nothing_any_more_waits_like_all() -> None:
+    """Whether answers are owed is looked at for each call, and whoever was told once is not told for ever."""
+    relay, _ = full_relay()
+    call = relay.asked.call()
+    relay.asked.sent()
+    relay.asked.feed(response_frame(call.id))
+    relay.ask(3)
+    assert relay.asked.connection.incoming.parking.held == 1
+    relay.asked.call()
+    assert relay.asked.connection.incoming.parking.held == 0
+    assert len(relay.other.sent()) == 1
 
 
 def test_if_answers_are_owed_and_the_outbox_is_full_the_newest_is_refused() -> None:

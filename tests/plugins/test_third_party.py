@@ -129,7 +129,7 @@ def test_two_that_offer_the_same_are_refused(installed: Path, tmp_path: Path) ->
     done = python(both, "-c", PROGRAM.replace("marked-json", "json"), "asyncio")
     assert done.returncode == 1
     assert re.search(
-        r"PluginError: 'fifo' is offered by several plug-ins, .* of duologue-pipes and .* of pipes-again: uninstall all but one",
+        r"PluginError: 'fifo' is offered by several plug-ins, .* of duologue-pipes and .* of pipes-again: uninstall one, or let it choose another name",
         done.stderr.splitlines()[-1],
     )
     listed = python(both, "-m", "duologue_contrib", "plugins").stdout

@@ -132,6 +132,25 @@ def test_a_wire_format_of_the_wrong_type(wireformat: Any) -> None:
             go("record://there", wireformat=wireformat)
 
 
+async def test_who_forgets_the_block_is_told() -> None:
+    """Whether it is awaited, or used as if it were what the block gives."""
+    for go, usage in ((connect, r"connect\(\.\.\.\) as peer"), (serve, r"serve\(\.\.\.\) as server")):
+        block: Any = go("record://there", wireformat="silence")
+        with pytest.raises(TypeError, match=f"write `async with {usage}:`"):
+            await block
+        with pytest.raises(
+            AttributeError, match=f"no 'remote' before the block is entered: write `async with {usage}:`"
+        ):
+            block.remote(tools)
+
+
+@pytest.mark.parametrize("url", [5, None, b"tcp://127.0.0.1:7000"])
+def test_a_url_that_is_no_text(url: Any) -> None:
+    for go in (connect, serve):
+        with pytest.raises(TypeError, match=r"url=.*: give a text such as tcp://127.0.0.1:7000"):
+            go(url, wireformat="silence")
+
+
 async def test_a_list_of_maps_is_one_map() -> None:
     """And what can't be served together is refused before anything is opened."""
     services = Services(tools)

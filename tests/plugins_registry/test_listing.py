@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 
 from tests.plugins_registry.test_plugins import ADAPTER, ADAPTERS, WIREFORMAT, WIREFORMATS, Raven
@@ -48,9 +50,15 @@ def test_each_problem_is_told(install: Install) -> None:
     assert "install the library, or the extra of needing" in needy.problem
     twice = named(found, "twice")
     assert [info.distribution for info in twice] == ["one", "two"]
-    assert all("uninstall all but one" in info.problem for info in twice)
+    assert all("uninstall one, or let it choose another name" in info.problem for info in twice)
     (odd,) = named(found, "odd")
     assert "must be an object of a class derived from duologue.WireFormat" in odd.problem
+
+
+def test_the_suites_without_pytest_say_what_to_install() -> None:
+    script = "import sys; sys.modules['pytest'] = None; import duologue_contrib.testing"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert "needs pytest: pip install 'duologue[testing]'" in done.stderr
 
 
 def test_what_was_registered_by_hand(install: Install) -> None:

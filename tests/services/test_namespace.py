@@ -73,9 +73,10 @@ def test_its_text_helps_to_find_an_id_from_a_log() -> None:
         ([Add], {"names": {Log: "Line"}}, "given for Log, which it does not hold"),
         ([Add], {"ids": {Log: 7}, "names": {Log: "Line"}}, "given for Log, Log, which"),
         ([Add], {"names": {Add: ""}}, "must not be empty"),
+        (Add, {}, r"the messages of the namespace 'calc' are Add: give a list, \[Add\]"),
     ],
 )
-def test_what_is_refused(messages: list[Any], options: dict[str, Any], text: str) -> None:
+def test_what_is_refused(messages: Any, options: dict[str, Any], text: str) -> None:
     with pytest.raises(RegistrationError, match=text):
         Namespace("calc", messages, **options)
 

@@ -93,8 +93,9 @@ def test_subscribing_twice_is_a_mistake() -> None:
     """Of a peer, and of a listener. After unsubscribing it is none."""
     pubsub = PubSub(ticker)
     peer, heard = NotingPeer(), [].append
-    pubsub.subscribe(peer)
-    pubsub.listen(heard)
+    assert pubsub.subscription_of(peer) is pubsub.subscription_of(heard) is None
+    assert pubsub.subscribe(peer) is pubsub.subscription_of(peer)
+    assert pubsub.listen(heard) is pubsub.subscription_of(heard)
     with pytest.raises(RegistrationError, match="has subscribed already"):
         pubsub.subscribe(peer, Tick)
     with pytest.raises(RegistrationError, match="listens already"):

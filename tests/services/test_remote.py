@@ -126,3 +126,9 @@ async def test_a_call_that_fails_says_which_service_it_was(loop_peer: Loop) -> N
     with pytest.raises(Overloaded, match=r"calc::Add at loop \(loop:\): too many \(executed: no\)") as caught:
         await peer.remote(calc).call(Add(1, 2))
     assert caught.value.service == "calc::Add"
+
+
+def test_a_remote_is_of_a_namespace(loop_peer: Loop) -> None:
+    """Not of services, nor of a name: the error says what to give."""
+    with pytest.raises(TypeError, match="give the Namespace that the messages are in"):
+        loop_peer(services).remote(services)

@@ -280,6 +280,23 @@ def test_floods_through_a_relay_in_both_directions(seed: int) -> None:
     assert result.counts["sends delivered"] == 80
 
 
+def behind_a_relay(seed: int) -> Simulation:
+    """A call whose handler asks back for the turn; whoever has the turn asks by way of a relay where just one call may be owed."""
+    scripts = Scripts()
+    roots = [
+        through(scripts, 3, Ask((through(scripts, 0, service=Service.ORDERED),))),
+        through(scripts, 0, Ask((through(scripts, 3),)), is_call=False, service=Service.ORDERED),
+    ]
+    return simulate(scripts, roots, LINE, seed=seed, link=64, calls=1, owed=1, parked=5)
+
+
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.fault(39)
+def test_a_turn_that_is_waited_for_through_a_relay(seed: int) -> None:
+    """Whoever has the turn is not held up at the relay by those who wait for the turn, though it asked before they did."""
+    assert behind_a_relay(seed).run().outcomes == {"answered": 3}
+
+
 @pytest.mark.fault(77)
 def test_calls_that_cross_in_a_ring_of_relays_stand_still() -> None:
     """In a ring of three relays each call holds the room that the next one waits for: only time-outs end that. This is why the
@@ -485,6 +502,14 @@ def test_a_broken_rule_of_relays_is_found(broken: type[Relays], monkeypatch: pyt
         monkeypatch.setattr(Relays, name, getattr(broken, name))
     with pytest.raises((Deadlock, AssertionError)):
         run_seeds(range(400))
+
+
+def test_a_relay_that_decides_once_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether calls may have to wait for others must be looked at again, when an answer is owed that was not before."""
+    monkeypatch.setattr(Relays, "hurry", lambda self, now: None)
+    with pytest.raises(Deadlock, match="waits for"):
+        for seed in range(10):
+            behind_a_relay(seed).run()
 
 
 def test_by_hand(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,12 +12,13 @@ from duologue_adapters.ports import Engine, Link, Listener
 
 
 class SocketListener(Listener):
-    """A socket that listens, and does not block. Links are accepted one by one when asked, so that accepting can pause."""
+    """A socket that listens; it blocks no longer. Links are accepted one by one when asked, so that accepting can pause."""
 
     backlog = 1024
     """Connections that may wait until they are accepted, for `socket.listen`."""
 
     def __init__(self, engine: Engine, sock: socket.socket, url: str) -> None:
+        sock.setblocking(False)  # one that blocks would stop the loop until somebody comes
         self.url = url
         self._engine = engine
         self._socket = sock

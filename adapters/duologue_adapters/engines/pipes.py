@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import socket
 import stat
 
@@ -14,6 +15,18 @@ from duologue_adapters.ports import Link, Receiver
 
 READ_SIZE = 64 * 1024
 """What a pipe holds, if nobody has made it larger."""
+
+DEAF = 0.1
+"""Seconds until an end is given up that reads no more and has not hung up. One that has ended does both, one after the other."""
+
+READS_NO_MORE = "the other end reads no more"
+
+
+def has_no_writer(descriptor: int) -> bool:
+    """Whether the end of the stream comes after what is in the pipe. Of one that is closed already that may be wrong."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return any(event & (select.POLLHUP | select.POLLNVAL) for _, event in poll.poll(0))
 
 
 class Pipes:
@@ -53,6 +66,11 @@ def _give_back(descriptor: int, was_blocking: bool) -> None:
         os.close(descriptor)
 
 
+def broken(exc: BaseException) -> str:
+    """What is said of a link that has failed."""
+    return READS_NO_MORE if isinstance(exc, BrokenPipeError) else f"{type(exc).__name__}: {exc}"
+
+
 class PipeLink(Link):
     """Two pipes, watched by an asyncio loop."""
 
@@ -65,6 +83,8 @@ class PipeLink(Link):
         self._eof_told = False
         self._ends_writing = False
         self._lost: str | None = None
+        self._is_deaf = False
+        """Nobody reads what is written. What was said before that may still be to be read."""
 
     def start(self, receiver: Receiver) -> None:
         self._receiver = receiver
@@ -76,6 +96,8 @@ class PipeLink(Link):
     def write(self, buffers: list[bytes]) -> bool:
         if self._lost is not None:
             return False  # that it is lost is on the way
+        if self._is_deaf:
+            return True
         self._unwritten = memoryview(b"".join(buffers))
         self._write()
         if self._unwritten and self._lost is None:
@@ -130,8 +152,16 @@ class PipeLink(Link):
                 self._unwritten = self._unwritten[os.write(self._pipes.writer, self._unwritten) :]
         except BlockingIOError:
             pass
+        except BrokenPipeError:
+            self._unwritten = memoryview(b"")
+            self._is_deaf = True
+            self._loop.call_later(DEAF, self._give_up)
         except OSError as exc:
             self._lose(exc)
+
+    def _give_up(self) -> None:
+        if self._lost is None and not self._eof_told and not has_no_writer(self._pipes.reader):
+            self._lose(BrokenPipeError())
 
     def _writable(self) -> None:
         self._write()
@@ -147,7 +177,7 @@ class PipeLink(Link):
         """Close all, and tell it: soon, since the one to be told may be the one who calls."""
         if self._lost is not None:
             return
-        self._lost = "" if exc is None else f"{type(exc).__name__}: {exc}"
+        self._lost = "" if exc is None else broken(exc)
         self.pause_reading()
         if self._unwritten:
             self._loop.remove_writer(self._pipes.writer)
@@ -161,6 +191,7 @@ class PipeStream(anyio.abc.ByteStream):
 
     def __init__(self, reader: int, writer: int) -> None:
         self._pipes = Pipes(reader, writer)
+        self._is_deaf = False
 
     async def receive(self, max_bytes: int = READ_SIZE) -> bytes:
         while True:
@@ -177,12 +208,18 @@ class PipeStream(anyio.abc.ByteStream):
 
     async def send(self, item: bytes) -> None:
         rest = memoryview(item)
-        while rest:
+        while rest and not self._is_deaf:
             await anyio.wait_writable(self._pipes.writer)
             try:
                 rest = rest[os.write(self._pipes.writer, rest) :]
             except BlockingIOError:
                 continue
+            except BrokenPipeError as exc:
+                # What was said before that, and the end, are to be read first.
+                await anyio.sleep(DEAF)
+                if not has_no_writer(self._pipes.reader):
+                    raise anyio.BrokenResourceError from exc
+                self._is_deaf = True
             except OSError as exc:
                 raise anyio.BrokenResourceError from exc
 

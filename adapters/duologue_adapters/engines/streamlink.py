@@ -9,6 +9,7 @@ from functools import partial
 import anyio
 import anyio.abc
 
+from duologue_adapters.engines.pipes import broken
 from duologue_adapters.ports import Link, Receiver
 
 READ_SIZE = 64 * 1024
@@ -92,7 +93,7 @@ class StreamLink(Link):
         """The stream has failed, in whatever way streams of its kind do."""
         self._scope.cancel()
         cause = exc.__cause__ or exc
-        self._lose(receiver, f"{type(cause).__name__}: {cause}")
+        self._lose(receiver, broken(cause))
 
     def _lose(self, receiver: Receiver, detail: str) -> None:
         if not self._is_lost:

@@ -166,7 +166,10 @@ class StreamsEngine(Engine, AbstractAsyncContextManager[Engine]):
                 self._finishing.discard(scope)
 
     async def connect_tcp(self, host: str, port: int, heartbeat: float = HEARTBEAT) -> Link:
-        stream = await anyio.connect_tcp(host, port)
+        try:
+            stream = await anyio.connect_tcp(host, port)
+        except OSError as exc:
+            raise real_cause(exc) from exc
         sock = stream.extra(anyio.abc.SocketAttribute.raw_socket)
         if is_to_itself(sock):
             await anyio.aclose_forcefully(stream)
@@ -281,6 +284,17 @@ def _call_from_thread() -> Callable[[Callable[[], None]], object]:
     native: Any = anyio.lowlevel.current_token().native_token  # a `trio.lowlevel.TrioToken`
     call: Callable[[Callable[[], None]], object] = native.run_sync_soon
     return call
+
+
+def real_cause(error: OSError) -> OSError:
+    """What the system said, where anyio only says that it was of no use; of several addresses all that it said."""
+    match error.__cause__:
+        case OSError() as cause:
+            return cause
+        case ExceptionGroup(exceptions=causes):
+            return OSError("; ".join(dict.fromkeys(map(str, causes))))
+        case _:
+            return error
 
 
 def _never() -> int:

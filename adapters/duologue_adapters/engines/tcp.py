@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import math
+import re
 import socket
 from contextlib import suppress
 from typing import Any
@@ -13,6 +14,8 @@ from duologue_adapters.ports import Engine, Link
 
 PROBES = 4
 """Times that the system asks, before it gives up an idle connection. One lost packet must not end one."""
+
+_NUMBERS = re.compile(r"\[Errno (\d+)\]")
 
 _LONGEST = 32767
 """Seconds, the most that systems take for one wait."""
@@ -32,9 +35,13 @@ def is_to_itself(sock: socket.socket) -> bool:
 
 def connected_to_itself() -> OSError:
     """What such a connection is turned into."""
-    return ConnectionRefusedError(
-        errno.ECONNREFUSED, "nobody listens there: the connection was one to itself"
-    )
+    return ConnectionRefusedError(errno.ECONNREFUSED, "the connection was one to itself")
+
+
+def is_refusal(error: OSError) -> bool:
+    """Whether nobody listens, at none of the addresses that were tried. Of several asyncio tells only in a text."""
+    told = {int(number) for number in _NUMBERS.findall(str(error))} if error.errno is None else {error.errno}
+    return told == {errno.ECONNREFUSED}
 
 
 class TcpListener(SocketListener):

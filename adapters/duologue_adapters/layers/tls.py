@@ -118,7 +118,8 @@ class TlsLayer(Layer):
         except (ssl.SSLError, ssl.CertificateError) as exc:
             if self._speaks_tls is False:
                 raise LayerError(
-                    "the other end does not speak TLS there: is it a port for tcp://?", is_permanent=True
+                    "the other end does not speak TLS there: is it a port for tcp:// or ws://?",
+                    is_permanent=True,
                 ) from exc
             raise self._error(exc) from exc
         # A context of the user's may allow more than ours do.

@@ -16,7 +16,9 @@ from duologue_adapters.zeromq.keys import (
     server_keys,
 )
 
-_NOBODY = "Nobody answers there; or one end has keys and the other none, or the server not the key that is expected."
+_NOBODY = (
+    "nobody answers there, or one end has keys and the other none, or the server not the key that is expected"
+)
 
 
 class ZeroMQAdapter(LinkAdapter):

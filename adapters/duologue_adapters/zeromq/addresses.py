@@ -32,13 +32,9 @@ def url_of(endpoint: str) -> str:
 
 
 async def _tcp_endpoint(url: str, serves: bool) -> str:
-    host, port = host_and_port(url)
+    host, port = host_and_port(url, serves=serves)
     if host == "*":
         host = "0.0.0.0"
-    if not serves and port == 0:
-        raise ConnectFailed(
-            url, "port 0 is only for servers: connect to the one in server.url", is_permanent=True
-        )
     try:
         infos = await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as exc:

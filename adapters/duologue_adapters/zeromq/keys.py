@@ -90,8 +90,11 @@ def _key(name: str, value: Any) -> bytes:
 
 
 def check_safety(url: str, endpoint: str, keys: Keys | None, options: Mapping[str, Any]) -> None:
-    """Without keys anyone may come, and read along: only within one machine. Raises `ConnectFailed`."""
-    if keys is None and not options.get("insecure") and not _is_local(endpoint):
+    """Without keys anyone may come, and read along: only within one machine. Raises `ConnectFailed`, `TypeError`."""
+    insecure = options.get("insecure", False)
+    if not isinstance(insecure, bool):  # "no" is true
+        raise TypeError(f"insecure={insecure!r}: give True or False")
+    if keys is None and not insecure and not _is_local(endpoint):
         raise ConnectFailed(
             url,
             "it leaves this machine, and there are no keys: give CURVE keys (secret_key, public_key, and authorized_keys"

@@ -23,7 +23,7 @@ def demo(
     is shown while it does, in colours unless NO_COLOR is set; anywhere else, plain lines.
     """
     if trio and importlib.util.find_spec("trio") is None:
-        typer.echo("--trio needs trio: pip install trio", err=True)
+        typer.echo("--trio needs trio: pip install 'duologue[trio]'", err=True)
         raise typer.Exit(2)
     backend = "trio" if trio else "asyncio"
     try:

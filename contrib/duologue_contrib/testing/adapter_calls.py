@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 
-import pytest
-
 from duologue import FrameTooLarge, Limits, Peer, WireFormat
 from duologue_contrib.testing.adapter_services import Actor, Add, Back, Echo, Note, suite, until
 from duologue_contrib.testing.adapter_stage import AdapterStage, all_of, bounded, expect
+from duologue_contrib.testing.needed import pytest
 
 _SIZES = (0, 1, 23, 24, 25, 1000, 4096, 16_383, 16_384, 16_385, 65_535, 65_536, 65_537, 300_000)
 """Around those at which buffers, headers and packets tend to end."""
@@ -91,4 +90,4 @@ def _message_of(peer: Peer, size: int) -> Echo:
         if not missing:
             return Echo(text="x" * length)
         length += missing
-    pytest.skip(f"{peer.wireformat.name} has no message whose frame is exactly {size} bytes")
+    raise pytest.skip.Exception(f"{peer.wireformat.name} has no message whose frame is exactly {size} bytes")

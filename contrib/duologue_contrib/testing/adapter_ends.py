@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 
 import anyio
-import pytest
 
 from duologue import (
     CallError,
@@ -24,6 +23,7 @@ from duologue import (
 )
 from duologue_contrib.testing.adapter_services import Actor, Add, Hold, Note, Quit, Tick, suite, until
 from duologue_contrib.testing.adapter_stage import AdapterStage, all_of, bounded, expect, hold_until
+from duologue_contrib.testing.needed import pytest
 
 _ENOUGH = 30.0
 """Seconds of grace that are never needed."""

@@ -10,7 +10,6 @@ from typing import Any
 
 import anyio
 import anyio.lowlevel
-import pytest
 
 from duologue import (
     CloseReason,
@@ -24,6 +23,7 @@ from duologue import (
 )
 from duologue_contrib.testing.adapter_services import Actor, Add, until
 from duologue_contrib.testing.adapter_stage import AdapterStage, bounded, expect, hold_until
+from duologue_contrib.testing.needed import pytest
 
 _IMPATIENT = Limits(handshake_timeout=1.0)
 """For transports that can't tell nobody from somebody who takes his time."""

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from functools import partial
 
-import pytest
-
 from duologue import Limits, Peer, SendTimeout
 from duologue_contrib.testing.adapter_services import Actor, Add, Echo, Hold, Note, suite, until
 from duologue_contrib.testing.adapter_stage import AdapterStage, all_of, bounded, expect
+from duologue_contrib.testing.needed import pytest
 
 _PIECE = 64 * 1024
 _PUSHED = 100

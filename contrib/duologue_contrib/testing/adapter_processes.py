@@ -12,11 +12,11 @@ from typing import Any
 
 import anyio
 import anyio.to_thread
-import pytest
 
 from duologue import CloseReason, ConnectionLost, Executed, Peer
 from duologue_contrib.testing.adapter_services import Actor, Add, suite, until
 from duologue_contrib.testing.adapter_stage import AdapterStage, bounded, expect, hold_until
+from duologue_contrib.testing.needed import pytest
 
 _CALLS = 20
 

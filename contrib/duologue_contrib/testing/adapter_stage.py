@@ -10,10 +10,10 @@ from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
 
 import anyio
 import anyio.abc
-import pytest
 
 from duologue import Limits, Message, Peer, Server, WireFormat, connect, serve
 from duologue_contrib.testing.adapter_services import Actor, Hold, suite, until
+from duologue_contrib.testing.needed import pytest
 
 ENGINES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "asyncio": ("asyncio", {"use_uvloop": False}),

@@ -13,13 +13,12 @@ a test that waits for too long fails.
 
 from __future__ import annotations
 
-import pytest
-
 from duologue_contrib.testing.adapter_calls import CallTests
 from duologue_contrib.testing.adapter_ends import EndTests
 from duologue_contrib.testing.adapter_lives import LifeTests
 from duologue_contrib.testing.adapter_pressure import PressureTests
 from duologue_contrib.testing.adapter_processes import ProcessTests
+from duologue_contrib.testing.needed import pytest
 
 
 class AdapterSuite(CallTests, PressureTests, EndTests, LifeTests, ProcessTests):

@@ -6,9 +6,8 @@ import random
 from collections.abc import Iterable, Iterator
 from typing import ClassVar
 
-import pytest
-
 from duologue import FrameTooLarge, ProtocolError, WireFormat
+from duologue_contrib.testing.needed import pytest
 from duologue_contrib.testing.wireformat_samples import CALL_ID, Pair
 
 Frame = tuple[int, int, bytes]

@@ -15,9 +15,8 @@ from __future__ import annotations
 import random
 from typing import Any, ClassVar
 
-import pytest
-
 from duologue import Codec, DecodeError, EncodeError, Limits, WireFormat
+from duologue_contrib.testing.needed import pytest
 from duologue_contrib.testing.wireformat_frames import FrameTests
 from duologue_contrib.testing.wireformat_samples import ERROR_BODIES, SAMPLES, Defaults, Pair, Sample
 

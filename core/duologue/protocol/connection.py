@@ -266,12 +266,13 @@ class Connection:
         elif not self._reading.is_paused:
             self._reading.note_progress(False, now)
 
-    def receive_eof(self, now: float, cut_short: str = "") -> None:
+    def receive_eof(self, now: float, cut_short: str = "", detail: str = "") -> None:
         """The remote has ended its half of the stream.
 
         `cut_short`: the transport knows that this is no clean end, and in these words why. TLS without `close_notify`
-        is of this kind: anyone on the way can end a TCP stream.
+        is of this kind: anyone on the way can end a TCP stream. `detail`: what else is known, such as the exit status of a child.
         """
+        self._reading.end_detail = detail
         self._reading.cut_short = cut_short
         if self._reading.is_paused:
             self._reading.eof_waits = True

@@ -115,7 +115,7 @@ class Ending:
                 life.is_drained = True  # but for bytes that the transport has not taken
                 self._fix_reason(CloseReason.CLOSED_LOCALLY, life.drain_reason, now)
             else:
-                self._fix_reason(CloseReason.CLOSED_BY_REMOTE, "", now)
+                self._fix_reason(CloseReason.CLOSED_BY_REMOTE, reading.end_detail, now)
             self._let_handlers_end(now)
         reading.eof_seen = True
         reading.stop()

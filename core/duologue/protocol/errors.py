@@ -117,9 +117,11 @@ class RequestError(DuologueError):
 class FrameTooLarge(ProtocolError, RequestError):
     """A frame is over the limit: ours (nothing was written, the connection stays), or the remote's (it closes)."""
 
-    def __init__(self, size: int, limit: int) -> None:
+    def __init__(self, size: int, limit: int, *, is_first: bool = False) -> None:
+        """`is_first`: it is the first of the connection, so there was no other that made sense."""
+        doubt = "; or the other end speaks something else" if is_first else ""
         super().__init__(
-            f"a frame of {size} bytes is over the limit of {limit}: send less, or raise Limits.max_frame on both ends"
+            f"a frame of {size} bytes is over the limit of {limit}: send less, or raise Limits.max_frame on both ends{doubt}"
         )
         self.size = size
         self.limit = limit

@@ -98,6 +98,7 @@ class LengthPrefixedDecoder(FrameDecoder):
         "_chunks",
         "_head",
         "_ids",
+        "_is_first",
         "_max",
         "_missing",
         "_offset",
@@ -116,6 +117,8 @@ class LengthPrefixedDecoder(FrameDecoder):
         self._payload: io.BytesIO | None = None
         """The payload of a frame that is not complete. `getvalue` of a `BytesIO` hands out its buffer, without a copy."""
         self._missing = 0
+        self._is_first = True
+        """No frame was complete yet, so it may be that the other end does not speak in frames."""
         self._poisoned = False
 
     def feed(self, data: bytes | memoryview) -> bool:
@@ -162,6 +165,7 @@ class LengthPrefixedDecoder(FrameDecoder):
                 length, sid, cid = unpack(chunk, offset)
                 following = offset + length
                 if following > end or length < HEADER_SIZE or length > limit:
+                    self._is_first = self._is_first and not offset
                     self._check(length)
                     break
                 self._offset = following
@@ -174,6 +178,7 @@ class LengthPrefixedDecoder(FrameDecoder):
     def _keep_rest(self, chunk: bytes, offset: int) -> None:
         """The end of a chunk holds no whole frame: what there is of one becomes the held beginning."""
         rest = len(chunk) - offset
+        self._is_first = self._is_first and not offset
         self._chunks.popleft()
         self._offset = 0
         if rest < HEADER_SIZE:
@@ -228,6 +233,7 @@ class LengthPrefixedDecoder(FrameDecoder):
         assert self._payload is not None
         payload = self._payload.getvalue()
         self._payload = None
+        self._is_first = False
         sid, cid = self._ids
         return sid, cid, payload
 
@@ -239,7 +245,7 @@ class LengthPrefixedDecoder(FrameDecoder):
             )
         if length > self._max:
             self.poison()
-            raise FrameTooLarge(length, self._max)
+            raise FrameTooLarge(length, self._max, is_first=self._is_first)
 
     @property
     def is_inside_frame(self) -> bool:

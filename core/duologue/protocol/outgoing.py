@@ -68,6 +68,7 @@ class Outgoing:
         "_waiting_nested",
         "_waiting_sends",
         "is_blocked",
+        "on_owed",
         "pending",
     )
 
@@ -98,6 +99,8 @@ class Outgoing:
         """When the first of the relayed calls expires. They are not in the heap: nearly all have the same time-out, and are
         answered long before, so it pays to look through those that are left when that time comes."""
         self._arrivals = 0
+        self.on_owed: Callable[[float], None] | None = None
+        """Told that something is owed, by whoever waits for just that."""
         self.is_blocked = False
         """A request found the outbox full, and it is not yet down to its low-water mark."""
 
@@ -150,6 +153,8 @@ class Outgoing:
         call_id = self.pending.add(call)
         outbox.put_request(call_id, self._header(self._overhead + size, call.sid, call_id), payload, now)
         call.payload = b""
+        if self.on_owed is not None:
+            self.on_owed(now)
         return True
 
     def try_relay_send(self, sid: int, payload: bytes, now: float) -> bool:
@@ -205,6 +210,19 @@ class Outgoing:
             self._outbox.remove_calls({item.id})
         self.admit(now)
         return executed
+
+    def hurry(self, call: RelayedCall, now: float) -> None:
+        """It waits for room, and waits for answers to others no longer: like a call that is made in a handler."""
+        arrival = self._waiting_calls.pop(call)
+        try:
+            self._check_nested()
+        except Overloaded as error:
+            self._tell_failed(call, error, now)
+            if call.deadline is not None:
+                self._deadlines.note_ended()
+            return
+        self._waiting_nested[call] = arrival
+        self.admit(now)
 
     def publish(self, feed: Feed, sid: int, payload: bytes, now: float) -> None:
         """Send to a subscriber, or let it wait in the feed. Nobody waits for it, so nothing tells when it leaves."""
@@ -364,8 +382,6 @@ class Outgoing:
             if executed is Executed.NO:
                 unsent.add(call.id)
             self._tell_failed(call, CallTimeout(executed), now)
-            if call.deadline is not None:
-                self._deadlines.note_ended()
 
     def fail_all(self, error: Callable[[Executed], CallError], now: float) -> None:
         """The connection ends: everyone who waits learns it at once. Frames of calls that have not left never will."""
@@ -431,6 +447,8 @@ class Outgoing:
             call_id = self.pending.add(call)
             header = self._header(self._overhead + len(payload), call.sid, call_id)
             self._outbox.put_request(call_id, header, payload, now)
+            if self.on_owed is not None:
+                self.on_owed(now)
             has_room = True
         else:
             self._check_line("calls")
@@ -449,6 +467,8 @@ class Outgoing:
         if isinstance(call, RelayedCall):
             call.relays.has_room(call)
         call.payload = b""
+        if self.on_owed is not None:
+            self.on_owed(now)
 
     def _tell_failed(self, call: PendingCall, error: CallError, now: float) -> None:
         if isinstance(call, RelayedCall):

@@ -13,6 +13,7 @@ class Reading:
         "_decoder",
         "_frame_timeout",
         "cut_short",
+        "end_detail",
         "eof_seen",
         "eof_waits",
         "is_hurried",
@@ -32,6 +33,8 @@ class Reading:
         """The stream has ended behind frames that are not decoded yet."""
         self.cut_short = ""
         """What is wrong with the end of the stream, if it came without what makes it a clean one."""
+        self.end_detail = ""
+        """What the transport knows of how the remote ended."""
         self.eof_seen = False
         """The stream has ended, and that has been dealt with."""
 

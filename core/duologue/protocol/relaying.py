@@ -10,6 +10,7 @@ more than a note: bytes in its outbox, an event, a bound that may have become fr
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import attrgetter
 
 from duologue.protocol.errors import (
     CallTimeout,
@@ -46,6 +47,7 @@ class Relays:
         "_outgoing",
         "_sources",
         "_targets",
+        "_waiting",
         "name",
         "on_work",
         "wireformat",
@@ -59,6 +61,8 @@ class Relays:
         # Made when they are needed: most connections are no part of a relay.
         self._targets: dict[Relays, None] | None = None
         self._sources: dict[Relays, None] | None = None
+        self._waiting: dict[RelayedCall, None] = {}
+        """Calls of the remote's that wait for answers to others, for as long as it owes none itself."""
         self.on_work: Callable[[], None] = _nobody
         """Told that another connection has left something to be seen to here."""
         self.name = ""
@@ -111,8 +115,21 @@ class Relays:
         if is_owed and self._incoming.parking.is_full:
             target._outgoing.cancel(call, now)
             self._incoming.refuse_relayed(call, now)
-        else:
-            self._incoming.hold(call)
+            return
+        self._incoming.hold(call)
+        if not is_owed:
+            self._waiting[call] = None
+            self._outgoing.on_owed = self.hurry
+
+    def hurry(self, now: float) -> None:
+        """Now this remote owes an answer. What waits may be needed for it, and so waits for others no longer."""
+        self._outgoing.on_owed = None
+        waiting = tuple(self._waiting)
+        self._waiting.clear()
+        # One after the other: what one of them sets off may end another.
+        for call in filter(_is_held, waiting):
+            call.target._outgoing.hurry(call, now)
+            call.target.on_work()
 
     def _relay_send(self, send: RelayedSend, now: float) -> None:
         target = send.target
@@ -125,6 +142,7 @@ class Relays:
 
     def give_up(self, request: RelayedCall | RelayedSend, now: float) -> None:
         """The connection that it came by ends: nobody waits for it any more."""
+        self._waits_no_longer(request)
         request.target._outgoing.cancel(request, now)
         request.target.on_work()
 
@@ -132,6 +150,7 @@ class Relays:
 
     def has_room(self, call: RelayedCall) -> None:
         """A call that waited for room is in the outbox there."""
+        self._waits_no_longer(call)
         self._incoming.let_go(call)
         self.on_work()
 
@@ -147,10 +166,17 @@ class Relays:
 
     def failed(self, request: RelayedCall | RelayedSend, error: DuologueError, now: float) -> None:
         """It was not passed on, or not answered."""
+        self._waits_no_longer(request)
         if isinstance(error, RequestError):
             error.peer, error.sid = request.target.name, request.sid
         self._incoming.fail(request, failure_of(error), now, error)
         self.on_work()
+
+    def _waits_no_longer(self, request: RelayedCall | RelayedSend) -> None:
+        if self._waiting and isinstance(request, RelayedCall):
+            self._waiting.pop(request, None)
+            if not self._waiting:
+                self._outgoing.on_owed = None
 
     # -- who has to do with whom ---------------------------------------------------------------------
 
@@ -222,6 +248,8 @@ def failure_of(error: DuologueError) -> FailureKind:
         case _:
             return FailureKind.HANDLER_FAILED
 
+
+_is_held = attrgetter("is_held")
 
 _KINDS = {
     ErrorKind.UNKNOWN_SERVICE: FailureKind.UNKNOWN_SERVICE,
