@@ -271,7 +271,7 @@ async def test_the_caller_gives_up(how: str) -> None:
                     if how == "cancelled":
                         await stage.client.remote(tools).call(Hold())
                     with pytest.raises(CallTimeout):
-                        await stage.client.remote(tools).call(Hold(), timeout=0.01)
+                        await stage.client.remote(tools).call(Hold(), timeout=0.5)
 
                 group.start_soon(call)
                 await stage.there.until(lambda: stage.there.running == 1)
