@@ -37,6 +37,9 @@ def check_installation() -> None:
     assert not found, f"extras are installed, so this shows nothing: {found}"
     for package in PACKAGES:
         assert files(package).joinpath("py.typed").is_file(), f"the wheel lacks py.typed of {package}"
+    client = files("duologue_contrib.browser") / "client"
+    for name in ("duologue.mjs", "duologue.d.mts", "packages/cborg/LICENSE", "packages/msgpack/LICENSE"):
+        assert client.joinpath(name).is_file(), f"the wheel lacks {name} of the client for pages"
     for group in ("duologue.adapters", "duologue.wireformats"):
         assert entry_points(group=group), f"the wheel lacks the entry points of {group}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -70,3 +71,22 @@ class StaticFiles:
             return None
         # Only a regular file: to open a pipe would wait for ever.
         return file if file.is_relative_to(self._root) and file.is_file() else None
+
+
+class StaticFolders:
+    """Several folders, each under a path of its own that begins and ends with a slash. The longest path that fits is the one."""
+
+    def __init__(self, folders: Mapping[str, Path]) -> None:
+        """Raises `OSError` if one is not there, `ValueError` for what is no such path."""
+        for path in folders:
+            if not (path.startswith("/") and path.endswith("/")):
+                raise ValueError(f"static= has the path {path!r}: it must begin and end with a slash")
+        longest_first = sorted(folders, key=len, reverse=True)
+        self._folders = {path: StaticFiles(folders[path]) for path in longest_first}
+
+    def find(self, path: str) -> tuple[str, bytes] | None:
+        """As that of `StaticFiles`."""
+        for prefix, files in self._folders.items():
+            if path.startswith(prefix):
+                return files.find(path[len(prefix) - 1 :])
+        return None

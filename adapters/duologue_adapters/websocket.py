@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from duologue import Adapter, ConnectFailed, PeerSettings, ServerSettings, hookimpl
 from duologue_adapters.layers.websocket import WebSocketClient, WebSocketServer
 from duologue_adapters.link_adapter import LinkAdapter
 from duologue_adapters.opening import LayeredListener, LayerFactory, open_layers
+from duologue_adapters.origins import allowed_origins, own_origin
 from duologue_adapters.ports import HEARTBEAT, Engine, Link, Listener
-from duologue_adapters.static_files import StaticFiles
+from duologue_adapters.static_files import StaticFolders
 from duologue_adapters.urls import heartbeat_of, host_port_and_path
-
-_ORIGIN = re.compile(r"null|([a-z][a-z0-9+.-]*)://[^/?#@\s]+")
-_USUAL_PORTS = {"http": ":80", "https": ":443"}
 
 
 class WebSocketAdapter(LinkAdapter):
@@ -54,7 +51,8 @@ class WebSocketAdapter(LinkAdapter):
         return await open_layers(engine, link, *layers, layer)
 
     async def listen(self, engine: Engine, url: str, settings: ServerSettings) -> Listener:
-        origins = _origins(settings.options)
+        given = settings.options.get("origins")
+        origins = allowed_origins(given)
         host, port, path = host_port_and_path(url, self.usual_port)
         if "?" in path:
             raise ConnectFailed(
@@ -68,6 +66,7 @@ class WebSocketAdapter(LinkAdapter):
         def layer() -> WebSocketServer:
             return WebSocketServer(
                 origins=origins,
+                own_origin=own_origin(given, "https" if self.is_secure else "http", host),
                 path=path,
                 find_page=None if files is None else files.find,
                 limits=settings.limits,
@@ -86,42 +85,16 @@ def _below(heartbeat: float) -> float:
     return max(heartbeat, HEARTBEAT)
 
 
-def _origins(options: Mapping[str, Any]) -> Collection[str] | None:
-    """The origins that are allowed, as browsers write them; None for all. Raises `TypeError`, `ValueError`."""
-    given = options.get("origins")
-    if given == "any":
+def _static_files(url: str, given: Any) -> StaticFolders | None:
+    if given is None:
         return None
-    if given is None or isinstance(given, str | bytes) or not isinstance(given, Collection):
-        what = "is missing" if given is None else f"is {given!r}"
-        raise TypeError(
-            f"origins= {what}: whose pages may connect? Give a list such as ['https://example.org'], "
-            "[] for no page at all (programs that are no browsers may connect in any case), "
-            "or 'any' for every page that a user may open anywhere on the web"
-        )
-    return [_origin(each) for each in cast("Collection[object]", given)]
-
-
-def _origin(given: object) -> str:
-    origin = given.lower() if isinstance(given, str) else ""
-    match = _ORIGIN.fullmatch(origin)
-    if match is None:
-        raise ValueError(
-            f"the origin {given!r} can match no page: write scheme://host, or scheme://host:port, and nothing behind it"
-        )
-    # A browser leaves the usual port out.
-    return origin.removesuffix(_USUAL_PORTS.get(match[1] or "", " "))
-
-
-def _static_files(url: str, folder: str | Path | None) -> StaticFiles | None:
-    if folder is None:
-        return None
-    given: Any = folder  # by callers without a type checker, anything
-    if not isinstance(given, str | Path):
-        raise TypeError(f"static={folder!r}: give the path of a folder")
+    folders: dict[Any, Any] = dict(given) if hasattr(given, "items") else {"/": given}
+    if not all(isinstance(path, str) and isinstance(folder, str | Path) for path, folder in folders.items()):
+        raise TypeError(f"static={given!r}: give the path of a folder, or of several under paths of URLs")
     try:
-        return StaticFiles(Path(folder))
+        return StaticFolders({path: Path(folder) for path, folder in folders.items()})
     except OSError as exc:
-        raise ConnectFailed(url, f"static={str(folder)!r} can't be served: {exc}") from exc
+        raise ConnectFailed(url, f"static={given!r} can't be served: {exc}") from exc
 
 
 @hookimpl

@@ -8,8 +8,9 @@ import typer
 
 import duologue
 from duologue_contrib.command_line.call import call
-from duologue_contrib.command_line.endings import OF_CALL, OF_SERVE, epilog
+from duologue_contrib.command_line.endings import OF_CALL, OF_SERVE, OF_TYPESCRIPT, epilog
 from duologue_contrib.command_line.serve import serve
+from duologue_contrib.command_line.typescript import typescript
 from duologue_contrib.demo.command import demo
 from duologue_contrib.plugin_list import plugins
 
@@ -37,3 +38,4 @@ app.command(epilog=epilog(OF_CALL))(call)
 app.command(epilog=epilog(OF_SERVE))(serve)
 app.command()(demo)
 app.command()(plugins)
+app.command(epilog=epilog(OF_TYPESCRIPT))(typescript)

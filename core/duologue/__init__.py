@@ -2,7 +2,7 @@
 
 from duologue._version import __version__
 from duologue.adapter import Adapter, PeerSettings, ServerSettings
-from duologue.cases import ByteList, Case
+from duologue.cases import ByteList, Case, case_class, case_name, case_shape, is_byte_list
 from duologue.context import Context
 from duologue.errors import (
     AnswerUnreadable,
@@ -33,7 +33,7 @@ from duologue.errors import (
     UnknownWireFormat,
 )
 from duologue.facade import connect, serve
-from duologue.messages import Message
+from duologue.messages import Message, Shape, answer_type, shape_of
 from duologue.namespace import Namespace
 from duologue.peer import DEFAULT, Peer, PeerEvent, PeerInfo, Server, Timeout
 from duologue.plugins import (
@@ -131,18 +131,25 @@ __all__ = [
     "ServiceMap",
     "ServiceMaps",
     "Services",
+    "Shape",
     "Subscription",
     "Timeout",
     "UnknownScheme",
     "UnknownWireFormat",
     "WireFormat",
     "__version__",
+    "answer_type",
+    "case_class",
+    "case_name",
+    "case_shape",
     "connect",
     "find_wireformat",
     "hookimpl",
     "installed_plugins",
+    "is_byte_list",
     "register_adapter",
     "register_wireformat",
     "serve",
     "service_id",
+    "shape_of",
 ]

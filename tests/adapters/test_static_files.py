@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from duologue_adapters.static_files import LARGEST, StaticFiles
+from duologue_adapters.static_files import LARGEST, StaticFiles, StaticFolders
 
 
 @pytest.fixture
@@ -91,3 +91,35 @@ def test_a_folder_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(NotADirectoryError):
         StaticFiles(tmp_path / "file")
+
+
+def test_several_folders(tmp_path: Path) -> None:
+    """Each under a path of its own, and of two that fit the longer one has it all."""
+    for name, files in (
+        ("page", ("index.html", "client/x.mjs")),
+        ("client", ("y.mjs",)),
+        ("deep", ("z.mjs",)),
+    ):
+        for file in files:
+            (tmp_path / name / file).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name / file).write_text(name)
+    folders = StaticFolders(
+        {"/": tmp_path / "page", "/client/": tmp_path / "client", "/client/deep/": tmp_path / "deep"}
+    )
+    for path, found in (
+        ("/", b"page"),
+        ("/client/y.mjs", b"client"),
+        ("/client/deep/z.mjs", b"deep"),
+        ("/client/x.mjs", None),
+        ("/client/../page/index.html", None),
+        ("/client", None),
+        ("x", None),
+    ):
+        content = folders.find(path)
+        assert (content and content[1]) == found, path
+
+
+@pytest.mark.parametrize("path", ["", "client", "/client", "client/"])
+def test_paths_of_folders_that_make_no_sense(tmp_path: Path, path: str) -> None:
+    with pytest.raises(ValueError, match="begin and end with a slash"):
+        StaticFolders({path: tmp_path})

@@ -90,7 +90,7 @@ LAYERS = (
     ),
     Layer(
         "duologue_contrib",
-        allowed=("anyio", "duologue_contrib", "hypothesis", "pytest", "rich", "typer"),
+        allowed=("anyio", "duologue_contrib", "hypothesis", "msgspec", "pytest", "rich", "typer"),
         public_names_of=("duologue", "duologue.protocol", "duologue_adapters", "duologue_wireformats"),
         why="contrib shows what the public interface is good for, so it has no other",
     ),

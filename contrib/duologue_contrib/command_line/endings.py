@@ -67,6 +67,13 @@ OF_SERVE = {
 }
 """The same for a server."""
 
+OF_TYPESCRIPT = {
+    Exit.DONE: "written",
+    Exit.BROKEN: "the file can't be written, nobody reads the output, or the module fails while it is imported",
+    Exit.MISTAKE: "the command line is wrong, or a message can't go over the wire",
+}
+"""The same for declarations."""
+
 _HINTS = {
     ErrorKind.UNKNOWN_SERVICE: "does it serve that namespace, and is it the same --wireformat?",
     ErrorKind.DESERIALIZE: "is it the message that it declares, and the same --wireformat?",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from hashlib import blake2b
 from http import HTTPStatus
 from typing import cast
 
@@ -24,7 +25,8 @@ _HEAD = max(map(len, _OTHER_METHODS))
 class WebSocketServer(WebSocketLayer):
     """A server's end.
 
-    `origins` are the origins whose pages may open it; None for all. A client that names no origin is no browser, and passes.
+    `origins` are the origins whose pages may open it; None for all. `own_origin` gives one more, by the `Host` that a request
+    names. A client that names no origin is no browser, and passes.
     `path` is the only one at which it opens, if one is given. `find_page` gives the page at a path, if there is one, for
     plain requests. Each connection gets one answer: a WebSocket, a page, or an error.
     """
@@ -33,6 +35,7 @@ class WebSocketServer(WebSocketLayer):
         self,
         *,
         origins: Collection[str] | None,
+        own_origin: Callable[[str], str | None] | None = None,
         path: str = "",
         find_page: Callable[[str], Page | None] | None = None,
         limits: Limits,
@@ -41,6 +44,7 @@ class WebSocketServer(WebSocketLayer):
         allowed = None if origins is None else [*map(Origin, origins), None]
         self._server = ServerProtocol(origins=allowed, max_size=largest_message(limits), logger=logger)
         super().__init__(self._server, limits, heartbeat)
+        self._own_origin = own_origin
         self._path = path
         self._find_page = find_page
         self._head = b""
@@ -68,6 +72,7 @@ class WebSocketServer(WebSocketLayer):
         elif self._server.writes or self._server.eof_sent:
             self._refuse(HTTPStatus.BAD_REQUEST, "a client has to wait for the answer before it goes on")
         else:
+            self._allow_own_origin(request)
             response = self._server.accept(request)
             if response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
                 self._answer(response)
@@ -89,6 +94,14 @@ class WebSocketServer(WebSocketLayer):
         else:
             self._refuse(HTTPStatus.BAD_REQUEST, "that is no request for a WebSocket, or for a page")
 
+    def _allow_own_origin(self, request: Request) -> None:
+        hosts = request.headers.get_all("Host")
+        if self._own_origin is None or self._server.origins is None or len(hosts) != 1:
+            return
+        own = self._own_origin(hosts[0])
+        if own is not None:
+            self._server.origins = [*self._server.origins, Origin(own)]
+
     def _serve_page(self, request: Request, path: str) -> None:
         if request.method not in ("GET", "HEAD"):
             self._refuse_method()
@@ -100,14 +113,23 @@ class WebSocketServer(WebSocketLayer):
         elif (page := self._find_page(path)) is None:
             self._refuse(HTTPStatus.NOT_FOUND, "there is no such page")
         else:
-            response = self._server.reject(HTTPStatus.OK, "")
-            content_type, content = page
-            for name, value in (("Content-Type", content_type), ("Content-Length", str(len(content)))):
-                del response.headers[name]
-                response.headers[name] = value
-            response.headers["Cache-Control"] = "no-cache"
-            response.body = content if request.method == "GET" else b""
-            self._answer(response)
+            self._answer_page(request, *page)
+
+    def _answer_page(self, request: Request, content_type: str, content: bytes) -> None:
+        # A browser asks each time, and is told that it has the file already: so nobody ever runs an old script with a new page.
+        etag = f'"{blake2b(content, digest_size=12).hexdigest()}"'
+        known = {each.strip() for each in ",".join(request.headers.get_all("If-None-Match")).split(",")}
+        is_known = etag in known
+        response = self._server.reject(HTTPStatus.NOT_MODIFIED if is_known else HTTPStatus.OK, "")
+        del response.headers["Content-Type"]
+        del response.headers["Content-Length"]
+        if not is_known:
+            response.headers["Content-Type"] = content_type
+            response.headers["Content-Length"] = str(len(content))
+        response.headers["ETag"] = etag
+        response.headers["Cache-Control"] = "no-cache"
+        response.body = content if request.method == "GET" and not is_known else b""
+        self._answer(response)
 
     def _refuse_method(self) -> None:
         response = self._server.reject(HTTPStatus.METHOD_NOT_ALLOWED, "only GET and HEAD are answered here\n")

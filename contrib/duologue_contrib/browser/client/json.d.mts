@@ -1,0 +1,3 @@
+import type { WireFormat } from "./duologue.mjs";
+
+export const json: WireFormat;
