@@ -315,7 +315,9 @@ class EndTests(AdapterStage):
         there, arrived = Actor(), list[Peer]()
         async with self.served(there, wireformat=wireformat, on_peer=arrived.append) as server:
             async with self.connecting(server.url, wireformat=wireformat) as other:
-                await expect(other, Add(a=1, b=2), 3)  # it has arrived, so the next to arrive is the other one
+                await expect(
+                    other, Add(a=1, b=2), 3
+                )  # it has arrived, so the next to arrive is the other one
                 async with self.raw_stream(server.url) as raw:
                     frame = frame_of(other.wireformat, Tick(number=1))
                     await raw.send(frame + frame[:-3])
