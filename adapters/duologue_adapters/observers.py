@@ -118,7 +118,7 @@ class LogLimit:
         if now - self._began >= 1.0:
             if self._suppressed:
                 logger.error(
-                    "%d more failures for %s were not logged", self._suppressed, self._peer or "a peer"
+                    "%d more failures were not logged, of %s", self._suppressed, self._peer or "a peer"
                 )
             self._began, self._count, self._suppressed = now, 0, 0
         self._count += 1

@@ -22,7 +22,7 @@ from duologue import (
     serve,
 )
 from duologue.protocol.connection import Connection
-from duologue_adapters.driver import DriverPeer
+from duologue_adapters.peer import DriverPeer
 
 TCP = "tcp://127.0.0.1:0"
 OPTIONS: dict[str, dict[str, Any]] = {"ws": {"origins": "any"}}

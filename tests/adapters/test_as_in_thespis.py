@@ -382,7 +382,7 @@ async def test_timeout() -> None:
     there = Sum()
     async with serving(there.maps) as (client, _):
         with pytest.raises(CallTimeout):
-            await client.remote(waiting).call(Wait(1), timeout=0.01)
+            await client.remote(waiting).call(Wait(1), timeout=0.5)
         there.release.set()
         assert await client.remote(waiting).call(Wait(2)) == 2
         await until(lambda: core_of(client).late == 1)

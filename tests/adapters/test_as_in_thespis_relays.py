@@ -27,7 +27,7 @@ from duologue import (
     connect,
     serve,
 )
-from duologue_adapters.driver import DriverPeer
+from duologue_adapters.peer import DriverPeer
 
 # -- relays -------------------------------------------------------------------------------------------------
 
@@ -141,7 +141,7 @@ async def test_relay_errors_through_several(depth: int) -> None:
 async def test_relay_timeout() -> None:
     """The provider does not answer in time: the caller gets `CallTimeout` from the relay, and not from its own clock."""
     there = Sum()
-    async with relayed(there.maps, timeout=0.05) as (client, _):
+    async with relayed(there.maps, timeout=0.5) as (client, _):
         with pytest.raises(CallTimeout):
             await client.remote(waiting).call(Wait(1), timeout=None)
         there.release.set()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import anyio
 import pytest
+from tests.adapters.certificates import Certificates
 from tests.adapters.common import Hold, Say, State, Tools, first_peer, frame, raw_client, tools, until
 from tests.adapters.stdio_child import Do, deeds
 from tests.adapters.test_exec import child, status_of
@@ -39,6 +42,24 @@ async def test_the_one_who_hangs_up_does_not_wait(url: str) -> None:
         there.release.set()
         assert await arrived[0].wait_closed() is CloseReason.CLOSED_BY_REMOTE
         assert State(arrived[0]).is_idle
+    assert there.ended == ["held"]
+
+
+@pytest.mark.parametrize("scheme", ["tls", "ws", "zmq+tcp"])
+async def test_a_goodbye_of_the_transport(scheme: str, certificates: Certificates) -> None:
+    """Where the transport has a goodbye of its own, that is the clean end; and all is closed long before the handler is done."""
+    there, arrived = Tools(), list[Peer]()
+    serving: dict[str, Any] = {"tls": dict(certificates.server), "ws": {"origins": []}}.get(scheme, {})
+    connecting: dict[str, Any] = {"ca": certificates.ca_file} if scheme == "tls" else {}
+    async with serve(
+        f"{scheme}://127.0.0.1:0", there.services, wireformat="json", on_peer=arrived.append, **serving
+    ) as server:
+        async with connect(server.url, wireformat="json", **connecting) as peer:
+            await peer.remote(tools).send(Hold(name="held"))
+        await there.until(lambda: there.running == 1)
+        assert not arrived[0].is_open
+        there.release.set()
+        assert await arrived[0].wait_closed() is CloseReason.CLOSED_BY_REMOTE
     assert there.ended == ["held"]
 
 

@@ -56,7 +56,7 @@ from duologue import (
 )
 from duologue.peer import Timeout
 from duologue.plugins import find_wireformat
-from duologue_adapters.driver import DriverPeer
+from duologue_adapters.peer import DriverPeer
 
 # -- functions --------------------------------------------------------------------------------------------
 

@@ -204,9 +204,9 @@ class Model:
             self.look_again(now)
             return True
         lends = request.permit and not request.waits
-        if lends and request.cid and self.budget.lent >= self.budget.lent_limit:
-            return False
-        if lends and not request.cid and len(self.lent_slots) >= self.limits.lent:
+        lent = self.budget.lent if request.cid else len(self.lent_slots)
+        if lends and lent >= (self.budget.lent_limit if request.cid else self.limits.lent):
+            self.look_again(now)
             return False
         request.waits += 1
         if lends:

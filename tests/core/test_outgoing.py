@@ -397,6 +397,16 @@ def test_a_handlers_call_waits_for_room_in_the_outbox() -> None:
     assert (first.id, call.id) == (1, 2)
 
 
+def test_one_mark_for_full_and_for_room() -> None:
+    """With both marks the same, a level of just that is full, and stays so: who waits is let in when it is left."""
+    solo = Solo(Limits(outbox_high=100, outbox_low=100))
+    solo.send(bytes(76))
+    call, within = solo.call(), nested(solo)
+    assert (call.id, within.id) == (0, 0)
+    assert [cid for _, cid, _ in solo.sent()] == [0, 1, 2]
+    assert solo.connection.outgoing.waiting == 0
+
+
 def test_handlers_calls_that_wait_count_for_their_limit() -> None:
     """Waiting for room in the outbox is no way around it."""
     solo = Solo(Limits(owed=1, outbox_high=100, outbox_low=40))

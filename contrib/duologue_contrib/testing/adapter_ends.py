@@ -156,12 +156,15 @@ class EndTests(AdapterStage):
         """One-way messages that came before a clean end are handled to their end, in order, though nobody is there any more."""
         there, arrived = Actor(), list[Peer]()
         there.reads = anyio.Event()
-        async with self.served(there, on_peer=arrived.append) as server:
-            async with self.connecting(server.url) as client:
-                await client.remote(suite).send(Hold(name="held"))
-                for number in range(5):
-                    await client.remote(suite).send(Note(number=number))
-            assert not client.is_open
+        async with self.served(there, on_peer=arrived.append) as server, anyio.create_task_group() as group:
+
+            async def send_and_leave() -> None:
+                async with self.connecting(server.url) as client:
+                    await client.remote(suite).send(Hold(name="held"))
+                    for number in range(5):
+                        await client.remote(suite).send(Note(number=number))
+
+            group.start_soon(send_and_leave)
             await until(lambda: there.running == 1 and not arrived[0].is_open)
             there.reads.set()
             there.release.set()
@@ -172,9 +175,13 @@ class EndTests(AdapterStage):
     async def test_a_server_does_not_wait_for_the_messages_of_those_who_left(self) -> None:
         """It is closed without grace: what still runs for a client that has hung up is cancelled."""
         there, arrived = Actor(), list[Peer]()
-        async with self.served(there, on_peer=arrived.append) as server:
-            async with self.connecting(server.url) as client:
-                await client.remote(suite).send(Hold(name="held"))
+        async with self.served(there, on_peer=arrived.append) as server, anyio.create_task_group() as group:
+
+            async def send_and_leave() -> None:
+                async with self.connecting(server.url) as client:
+                    await client.remote(suite).send(Hold(name="held"))
+
+            group.start_soon(send_and_leave)
             await until(lambda: there.running == 1 and not arrived[0].is_open)
             await server.close()
         assert there.cancelled == ["held"]
@@ -308,6 +315,9 @@ class EndTests(AdapterStage):
         there, arrived = Actor(), list[Peer]()
         async with self.served(there, wireformat=wireformat, on_peer=arrived.append) as server:
             async with self.connecting(server.url, wireformat=wireformat) as other:
+                await expect(
+                    other, Add(a=1, b=2), 3
+                )  # it has arrived, so the next to arrive is the other one
                 async with self.raw_stream(server.url) as raw:
                     frame = frame_of(other.wireformat, Tick(number=1))
                     await raw.send(frame + frame[:-3])

@@ -11,9 +11,18 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 
-from duologue import CloseReason, ConnectFailed, Limits, Peer, connect, serve
-from duologue_contrib.testing.adapter_services import Actor, Add, Hold, suite, until
-from duologue_contrib.testing.adapter_stage import AdapterStage, bounded, expect
+from duologue import (
+    CloseReason,
+    ConnectFailed,
+    ConnectionClosed,
+    ConnectionLost,
+    Limits,
+    Peer,
+    connect,
+    serve,
+)
+from duologue_contrib.testing.adapter_services import Actor, Add, until
+from duologue_contrib.testing.adapter_stage import AdapterStage, bounded, expect, hold_until
 from duologue_contrib.testing.needed import pytest
 
 _IMPATIENT = Limits(handshake_timeout=1.0)
@@ -31,16 +40,17 @@ class LifeTests(AdapterStage):
     @bounded
     async def test_reconnected_as_a_new_peer(self) -> None:
         """Who comes again is somebody new: the old peer is closed, and its calls find no way into the new connection."""
-        there, arrived = Actor(), list[Peer]()
+        there, arrived, failed = Actor(), list[Peer](), list[Exception]()
         async with self.served(there, on_peer=arrived.append) as server:
             peers: list[Peer] = []
             for _ in range(3):
-                async with self.connecting(server.url) as client:
+                async with anyio.create_task_group() as group, self.connecting(server.url) as client:
                     peers.append(client)
                     await expect(client, Add(a=1, b=2), 3)
-                    await client.remote(suite).send(Hold(name="held"))
+                    group.start_soon(hold_until, client, (ConnectionClosed, ConnectionLost), failed)
                     await until(lambda: there.running == 1)
                 await until(lambda: there.running == 0)
+            assert len(failed) == 3
             assert len({id(peer) for peer in arrived}) == 3
             for peer in peers + arrived:
                 assert not peer.is_open

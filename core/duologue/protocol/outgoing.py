@@ -83,7 +83,8 @@ class Outgoing:
         self._owed_limit = limits.owed
         self._nested_limit = NESTED_SHARE * limits.owed
         self._high = limits.outbox_high
-        self._low = limits.outbox_low
+        # Under the high one, or a level that is just both would be full and have room by turns, and nobody be let in.
+        self._low = min(limits.outbox_low, limits.outbox_high - 1)
         self._outbox = outbox
         self._events = events
         self._deadlines = Deadlines()
