@@ -136,7 +136,7 @@ class End:
             "permits": (self.budget.in_use, self.budget.lent, self.budget.waiting),
             "pending": len(outgoing.pending),
             "owed": outgoing.pending.owed,
-            "waiting": (outgoing.waiting, outgoing.is_blocked and real.phase in LIVE),
+            "waiting": (outgoing.waiting, outgoing.room.is_blocked and real.phase in LIVE),
             "drained": real.is_drained,
             "goes on": incoming.goes_on,
             "wants read": real.wants_read,

@@ -10,7 +10,7 @@ from duologue.protocol.events import RelayedCall, RelayedSend
 from duologue.protocol.frames import HEADER_SIZE
 from duologue.protocol.incoming import REFUSAL_SIZE
 from duologue.protocol.outbox import HAND_OUT
-from duologue.protocol.outgoing import NESTED_SHARE
+from duologue.protocol.room import NESTED_SHARE
 
 
 def check_end(end: End, budget: tuple[CallBudget, list[End]], largest: int) -> None:

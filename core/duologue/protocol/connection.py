@@ -35,10 +35,11 @@ from duologue.protocol.incoming import REFUSAL_SIZE, Incoming, not_delivered
 from duologue.protocol.lifecycle import Lifecycle, Phase
 from duologue.protocol.limits import Limits
 from duologue.protocol.outbox import Outbox
-from duologue.protocol.outgoing import NESTED_SHARE, Outgoing
+from duologue.protocol.outgoing import Outgoing
 from duologue.protocol.pending import OutgoingCall, OutgoingSend, StrayCounter
 from duologue.protocol.reading import Reading
 from duologue.protocol.relaying import Relays
+from duologue.protocol.room import NESTED_SHARE
 from duologue.protocol.routes import Router
 
 
@@ -292,7 +293,7 @@ class Connection:
         """The transport has taken what `data_to_send` gave, but for the last `unsent` bytes."""
         if not self._outbox.taken(unsent, now):
             return
-        if self._outgoing.is_blocked:  # even if nobody waits: the low-water mark counts when it is reached
+        if self._outgoing.room.is_blocked:  # even if nobody waits: the low-water mark counts when it is reached
             self._outgoing.admit(now)
         if self._incoming.parking.waiting:
             self._incoming.advance(now)
