@@ -45,7 +45,6 @@ class Outgoing:
     """Own requests. Each waits in the core for room, so that one wait and one deadline cover all of its life."""
 
     __slots__ = (
-        "_deadlines",
         "_events",
         "_header",
         "_line",
@@ -53,7 +52,8 @@ class Outgoing:
         "_next_relayed_expires",
         "_outbox",
         "_overhead",
-                "on_owed",
+        "deadlines",
+        "on_owed",
         "pending",
         "room",
     )
@@ -67,7 +67,7 @@ class Outgoing:
         self._max_payload = limits.max_frame - framing.overhead
         self._outbox = outbox
         self._events = events
-        self._deadlines = Deadlines()
+        self.deadlines = Deadlines()
         self._line = Line()
         self.room = Room(limits, outbox, self.pending, self._line)
         self._next_relayed_expires = math.inf
@@ -104,12 +104,16 @@ class Outgoing:
             self._next_relayed_expires = min(self._next_relayed_expires, call.expires)
             if not has_room:
                 call.deadline = now + ROOM_SHARE * timeout
-                self._deadlines.add(call.deadline, call)
+                self.deadlines.add(call.deadline, call)
         return has_room
 
     def try_relay(self, call: RelayedCall, now: float) -> bool:
         """The common case of that: straight into the outbox. False, and nothing was done, if it would have to wait, or fails."""
-        if len(call.payload) > self._max_payload or not self.room.for_call(nested=False):
+        payload = call.payload
+        size, outbox, room = len(payload), self._outbox, self.room
+        if self._line.calls or self.pending.owed >= room.owed_limit or size > self._max_payload:
+            return False
+        if (room.is_blocked or outbox.level >= room.high) and not room.in_outbox():
             return False
         assert call.route is not None
         timeout = call.route.relay_timeout
@@ -117,7 +121,11 @@ class Outgoing:
             call.expires = expires = now + timeout
             if expires < self._next_relayed_expires:
                 self._next_relayed_expires = expires
-        self._enter(call, now)
+        call_id = self.pending.add(call)
+        outbox.put_request(call_id, self._header(self._overhead + size, call.sid, call_id), payload, now)
+        call.payload = b""
+        if self.on_owed is not None:
+            self.on_owed(now)
         return True
 
     def try_relay_send(self, sid: int, payload: bytes, now: float) -> bool:
@@ -132,11 +140,12 @@ class Outgoing:
         if size > self._max_payload:
             raise FrameTooLarge(size + self._overhead, self._max_payload + self._overhead)
 
-    def line_up(self, send: RelayedSend) -> None:
+    def line_up(self, send: OutgoingSend | RelayedSend) -> None:
         """Let it wait for the room that there was not. Raises `Overloaded`."""
         self.room.check_line("sends")
         self._line.add_send(send)
-        self._deadlines.add(send.deadline, send)
+        if send.deadline is not None:
+            self.deadlines.add(send.deadline, send)
 
     def send(self, sid: int, payload: bytes, deadline: float | None, now: float) -> OutgoingSend | None:
         if not 0 < sid < _FIRST_RESERVED or len(payload) > self._max_payload or deadline != deadline:
@@ -149,10 +158,7 @@ class Outgoing:
             send.is_ended = True
             self._events.append(SendFailed(send, SendTimeout()))
             return send
-        self.room.check_line("sends")
-        self._line.add_send(send)
-        if deadline is not None:
-            self._deadlines.add(deadline, send)
+        self.line_up(send)
         return send
 
     def cancel(self, item: PendingCall | OutgoingSend | RelayedSend, now: float) -> Executed:
@@ -161,7 +167,7 @@ class Outgoing:
             return Executed.UNKNOWN
         item.is_ended = True
         if item.deadline is not None:
-            self._deadlines.note_ended()
+            self.deadlines.note_ended()
         if isinstance(item, OutgoingSend | RelayedSend):
             del self._line.sends[item]
             return Executed.NO
@@ -180,7 +186,7 @@ class Outgoing:
             del self._line.calls[call]
             self._tell_failed(call, error, now)
             if call.deadline is not None:
-                self._deadlines.note_ended()
+                self.deadlines.note_ended()
             return
         self._line.hurry(call)
         self.admit(now)
@@ -212,7 +218,7 @@ class Outgoing:
             call.is_ended = True
             self._events.append(ResponseReceived(call, payload))
         if call.deadline is not None:
-            self._deadlines.note_ended()
+            self.deadlines.note_ended()
         return True
 
     def error_received(self, call_id: int, error: CallError, now: float) -> bool:
@@ -222,7 +228,7 @@ class Outgoing:
             return False
         self._tell_failed(call, error, now)
         if call.deadline is not None:
-            self._deadlines.note_ended()
+            self.deadlines.note_ended()
         return True
 
     # -- room, time, and the end --------------------------------------------------------
@@ -230,7 +236,8 @@ class Outgoing:
     @property
     def has_waiting(self) -> bool:
         """Whether a request waits for room."""
-        return self._line.has_requests
+        line = self._line
+        return bool(line.calls or line.sends or line.nested)
 
     @property
     def is_idle(self) -> bool:
@@ -246,11 +253,6 @@ class Outgoing:
     def unanswered(self) -> int:
         """Calls that wait for their answer, or for room."""
         return len(self.pending) + len(self._line.calls) + len(self._line.nested)
-
-    @property
-    def deadlines(self) -> int:
-        """Entries in the heap of deadlines, ended ones included."""
-        return len(self._deadlines)
 
     def admit(self, now: float) -> None:
         """Let those who wait go on, as far as there is room now, in the order in which they came, so that none starves.
@@ -279,19 +281,19 @@ class Outgoing:
                 item.is_ended = True
                 self._events.append(SendAccepted(item))
             if item.deadline is not None:
-                self._deadlines.note_ended()
+                self.deadlines.note_ended()
 
     def _put_send(self, sid: int, payload: bytes, now: float) -> None:
         self._outbox.put_request(0, self._header(self._overhead + len(payload), sid, 0), payload, now)
 
     def next_deadline(self) -> float | None:
         # Even if nothing waits for room: what is owed also decides whether calls are refused or reading pauses (F3).
-        first = earlier(self._deadlines.next(), self.pending.next_forgetting())
+        first = earlier(self.deadlines.next(), self.pending.next_forgetting())
         return first if self._next_relayed_expires == math.inf else earlier(first, self._next_relayed_expires)
 
     def handle_timer(self, now: float) -> None:
         unsent: set[int] = set()
-        for item in self._deadlines.pop_expired(now):
+        for item in self.deadlines.pop_expired(now):
             if isinstance(item, OutgoingSend | RelayedSend):
                 del self._line.sends[item]
                 self._tell_send_failed(item, SendTimeout(), now)
@@ -300,11 +302,7 @@ class Outgoing:
             if isinstance(item, RelayedCall) and item.id:
                 item.deadline = None  # that was for the wait for room, which it has found
                 continue
-            executed = self._executed(item)
-            self._forget(item, executed, now)
-            if item.id and executed is Executed.NO:
-                unsent.add(item.id)
-            self._tell_failed(item, CallTimeout(executed), now)
+            self._time_out(item, unsent, now)
         if self._next_relayed_expires <= now:
             self._expire_relayed(unsent, now)
         if unsent:
@@ -318,11 +316,14 @@ class Outgoing:
             if call.expires > now:
                 self._next_relayed_expires = min(self._next_relayed_expires, call.expires)
                 continue
-            executed = self._executed(call)
-            self._forget(call, executed, now)
-            if executed is Executed.NO:
-                unsent.add(call.id)
-            self._tell_failed(call, CallTimeout(executed), now)
+            self._time_out(call, unsent, now)
+
+    def _time_out(self, call: PendingCall, unsent: set[int], now: float) -> None:
+        executed = self._executed(call)
+        self._forget(call, executed, now)
+        if call.id and executed is Executed.NO:
+            unsent.add(call.id)
+        self._tell_failed(call, CallTimeout(executed), now)
 
     def fail_all(self, error: Callable[[Executed], CallError], now: float) -> None:
         """The connection ends: everyone who waits learns it at once. Frames of calls that have not left never will."""
@@ -335,7 +336,7 @@ class Outgoing:
         if unsent:
             self._outbox.remove_calls(unsent)
         calls, sends = self._line.clear()
-        self._deadlines.clear()
+        self.deadlines.clear()
         self._next_relayed_expires = math.inf
         for call in calls:
             self._tell_failed(call, error(Executed.NO), now)
@@ -355,15 +356,14 @@ class Outgoing:
         """Into the outbox, or into the line of those who wait for room."""
         if nested:
             self.room.check_nested()
-        if self.room.for_call(nested):
+        has_room = self.room.for_call(nested)
+        if has_room:
             self._enter(call, now)
-            has_room = True
         else:
             self.room.check_line("calls")
             self._line.add_call(call, nested)
-            has_room = False
         if call.deadline is not None:
-            self._deadlines.add(call.deadline, call)
+            self.deadlines.add(call.deadline, call)
         return has_room
 
     def _enter(self, call: PendingCall, now: float) -> None:

@@ -16,13 +16,13 @@ class Room:
     """Who may go, who has to wait, and who may not even do that."""
 
     __slots__ = (
-        "_high",
         "_line",
         "_low",
         "_nested_limit",
         "_outbox",
         "_pending",
         "_waiting_limit",
+        "high",
         "is_blocked",
         "owed_limit",
     )
@@ -31,7 +31,8 @@ class Room:
         self._outbox = outbox
         self._pending = pending
         self._line = line
-        self._high = limits.outbox_high
+        self.high = limits.outbox_high
+        """Bytes in the outbox from which on it is full."""
         # Under the high one, or a level that is just both would be full and have room by turns, and nobody be let in.
         self._low = min(limits.outbox_low, limits.outbox_high - 1)
         self._nested_limit = NESTED_SHARE * limits.owed
@@ -44,7 +45,7 @@ class Room:
     def in_outbox(self) -> bool:
         """Whether a frame may go into the outbox. Once it was full it is so until its low-water mark."""
         level = self._outbox.level
-        self.is_blocked = level > self._low if self.is_blocked else level >= self._high
+        self.is_blocked = level > self._low if self.is_blocked else level >= self.high
         return not self.is_blocked
 
     def for_call(self, nested: bool) -> bool:
@@ -53,7 +54,7 @@ class Room:
             return not self._line.nested and self.in_outbox()
         if self._line.calls or self._pending.owed >= self.owed_limit:
             return False
-        return (not self.is_blocked and self._outbox.level < self._high) or self.in_outbox()
+        return (not self.is_blocked and self._outbox.level < self.high) or self.in_outbox()
 
     def check_nested(self) -> None:
         """A handler's call never waits for answers to others: those may be waiting, at the other end, for this handler.
