@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -80,10 +81,16 @@ class PubSub(ServiceMap):
     def listen(
         self, listener: Callable[[Message[Any]], None], *services: Namespace | MessageType | int
     ) -> Subscription:
-        """Call a function with each message that is published from now on, or with those of `services`. It must not block.
+        """Call a function with each message that is published from now on, or with those of `services`. It must not block,
+        and can't be `async`: to wait between messages there is `duologue_contrib.pubsub.listen`.
 
-        Raises `RegistrationError` if services are known by id alone, or the function listens already.
+        Raises `RegistrationError` if services are known by id alone, or the function is `async` or listens already.
         """
+        if inspect.iscoroutinefunction(listener):
+            raise RegistrationError(
+                f"{listener!r} is an `async def`, and nobody would await it: give a plain function, or take the messages "
+                "one after another with duologue_contrib.pubsub.listen"
+            )
         if listener in self._subscriptions:
             raise RegistrationError(f"{listener!r} listens already")
         wanted = self._wanted(services)

@@ -200,6 +200,15 @@ def test_a_listener_hears_messages() -> None:
     assert "2 sent" in repr(subscription)
 
 
+def test_a_listener_must_not_be_async() -> None:
+    """Nobody would await what it returns. The text says what there is instead."""
+
+    async def hear(message: Message[Any]) -> None: ...
+
+    with pytest.raises(RegistrationError, match="nobody would await it: give a plain function"):
+        PubSub(ticker).listen(hear)  # type: ignore[arg-type]
+
+
 def test_a_listener_that_raises_disturbs_nobody() -> None:
     """All others have the message. Who published learns it."""
     pubsub = PubSub(ticker)
