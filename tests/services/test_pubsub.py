@@ -18,7 +18,7 @@ from duologue import (
     ServiceIdError,
 )
 from duologue.protocol.routes import Mode, RequestFault
-from duologue.pubsub import PeerSubscription
+from duologue.subscriptions import PeerSubscription
 
 
 class Tick(Message[None]):
@@ -117,6 +117,21 @@ def test_after_unsubscribing_nothing_comes() -> None:
     assert (peer.got, peer.callbacks, pubsub.subscriptions) == ([], {}, ())
     with pytest.raises(RegistrationError, match="has not subscribed"):
         pubsub.unsubscribe(peer)
+
+
+def test_ending_a_subscription_twice_leaves_the_next_one_alone() -> None:
+    """Whoever has subscribed anew in between keeps that: a peer, and a function."""
+    pubsub = PubSub(ticker)
+    peer = NotingPeer()
+    heard: list[Message[Any]] = []
+    listener = heard.append
+    for first in (pubsub.subscribe(peer), pubsub.listen(listener)):
+        first.end()
+        again = pubsub.subscribe(peer) if first.subscriber is peer else pubsub.listen(listener)
+        first.end()
+        assert pubsub.subscription_of(again.subscriber) is again  # type: ignore[arg-type]
+    pubsub.publish(Tick(1))
+    assert (peer.got, heard) == ([(TICK, b'{"price":1}')], [Tick(1)])
 
 
 @pytest.mark.fault(84)
