@@ -92,9 +92,7 @@ class PubSub(ServiceMap):
                 raise RegistrationError(
                     f"{self._names[sid]} is known by its id alone: give a Namespace, so that it can be decoded here"
                 )
-        self._subscriptions[listener] = subscription = ListenerSubscription(
-            listener, wanted, self._ended
-        )
+        self._subscriptions[listener] = subscription = ListenerSubscription(listener, wanted, self._ended)
         return subscription
 
     def unsubscribe(self, subscriber: Peer | Callable[[Message[Any]], None]) -> None:

@@ -123,7 +123,9 @@ class RelayRoute(Route):
 def check_target(target: object) -> Peer:
     """What a function picked, if it is a peer. Raises `RequestFault`, or `TypeError`."""
     if target is None:
-        raise RequestFault(FailureKind.NO_HANDLER) from RelayRefused("no peer was picked: none is there that could answer")
+        raise RequestFault(FailureKind.NO_HANDLER) from RelayRefused(
+            "no peer was picked: none is there that could answer"
+        )
     if not isinstance(target, Peer):
         raise TypeError(f"the function that picks a peer to relay to gave {target!r}: give a Peer, or None")
     return target
@@ -228,6 +230,7 @@ class LeastOutstanding(Balancer):
 
     def choose(self, peers: list[Peer], request: Any) -> Peer:
         """The one with the least to do."""
+        # The list is the policy's own, so its order may say who was picked longest ago.
         chosen = min(peers, key=_outstanding)
         peers.remove(chosen)
         peers.append(chosen)

@@ -58,7 +58,11 @@ def read_schema(type_: Any) -> Schema:
         tree = mi.type_info(type_)
         msgspec.json.Decoder(type_)  # knows more rules, which else would show up with the first payload
     except Exception as exc:
-        instead = "; derive each from Case, by which they are told apart" if "more than one dataclass" in str(exc) else ""
+        instead = (
+            "; derive each from Case, by which they are told apart"
+            if "more than one dataclass" in str(exc)
+            else ""
+        )
         raise RegistrationError(f"{text_of(type_)} can't be carried: {exc}{instead}") from exc
     schema = Schema(type_, tree)
     _Reader(schema).read(tree, text_of(type_))
