@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, TypeVar, overload
 
 from duologue.errors import DecodeError, FailureKind, RegistrationError
 from duologue.messages import Message
@@ -16,6 +16,8 @@ from duologue.served import named_services
 from duologue.services import ServiceMap
 from duologue.subscriptions import ListenerSubscription, PeerSubscription, Publication, Subscription
 from duologue.wireformat import WireFormat
+
+M = TypeVar("M", bound=Message[Any])
 
 
 class PubSub(ServiceMap):
@@ -71,8 +73,16 @@ class PubSub(ServiceMap):
         subscription.forget = peer.when_closed(subscription.closed)
         return subscription
 
+    @overload
+    def listen(self, listener: Callable[[M], None], service: type[M], /) -> Subscription: ...
+
+    @overload
     def listen(
-        self, listener: Callable[[Message[Any]], None], *services: Namespace | MessageType | int
+        self, listener: Callable[[Message[Any]], None], /, *services: Namespace | MessageType | int
+    ) -> Subscription: ...
+
+    def listen(
+        self, listener: Callable[[Any], None], /, *services: Namespace | MessageType | int
     ) -> Subscription:
         """Call a function with each message that is published from now on, or with those of `services`. It must not block,
         and can't be `async`: to wait between messages there is `duologue_contrib.pubsub.listen`.
@@ -95,14 +105,14 @@ class PubSub(ServiceMap):
         self._subscriptions[listener] = subscription = ListenerSubscription(listener, wanted, self._ended)
         return subscription
 
-    def unsubscribe(self, subscriber: Peer | Callable[[Message[Any]], None]) -> None:
+    def unsubscribe(self, subscriber: Peer | Callable[[Any], None]) -> None:
         """It gets nothing more, and what waits for it is let go. Raises `RegistrationError` if it has not subscribed."""
         subscription = self._subscriptions.get(subscriber)
         if subscription is None:
             raise RegistrationError(f"{subscriber!r} has not subscribed")
         subscription.end()
 
-    def subscription_of(self, subscriber: Peer | Callable[[Message[Any]], None]) -> Subscription | None:
+    def subscription_of(self, subscriber: Peer | Callable[[Any], None]) -> Subscription | None:
         """The subscription of a peer, or of a function that listens; None if it has none."""
         return self._subscriptions.get(subscriber)
 
