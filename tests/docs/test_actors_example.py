@@ -22,7 +22,7 @@ bert has 15
 anna has 10
 anna has 30
 anna has 60
-bert can't pay: bank::Deposit (call 5) at 127.0.0.1:PORT: the remote answered InternalServerError (executed: unknown)
+bert can't pay: bank::Deposit (call 5) at 127.0.0.1:PORT: the remote answered InternalServerError; its log may say more (executed: unknown)
 bert has 30
 open accounts: anna bert
 -- a clerk who is replaced
