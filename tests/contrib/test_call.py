@@ -246,7 +246,7 @@ def test_a_handshake_that_takes_longer_than_the_timeout() -> None:
 @pytest.mark.parametrize(
     ("args", "code", "said"),
     [
-        (("shop.Nowhere",), Exit.REFUSED, "shop::Nowhere: the remote answered UnknownService; does it serve that namespace? (executed: no); is it the same --w"),
+        (("shop.Nowhere",), Exit.REFUSED, "shop::Nowhere: the remote answered UnknownService; does it serve that namespace? (executed: no); is it"),
         (("shop.Add", '{"a": "x"}'), Exit.REFUSED, "shop::Add: the remote answered Deserialize; have both ends the same message class? (executed: no); is it"),
         (("shop.Add", "--wireformat", "msgpack"), Exit.FAILED, "do both ends use the same wire format? (executed: unknown)"),
         (("shop.Fail",), Exit.FAILED, "shop::Fail: the remote answered InternalServerError; its log may say more (executed: unknown)"),
