@@ -10,7 +10,7 @@ from collections.abc import Callable
 from itertools import islice
 from typing import assert_never
 
-from duologue import CallBudget, Limits, Peer, PeerClosed, PeerInfo, ServiceMap, WireFormat
+from duologue import CallBudget, Limits, Peer, PeerClosed, PeerInfo, WireFormat
 from duologue.protocol.connection import Connection
 from duologue.protocol.events import (
     CallFailed,
@@ -76,11 +76,6 @@ class Driver(Peer, Receiver):
         """The link has not taken all that it was given."""
         self._is_reading = True
         self._permit_came = False
-        self._services: ServiceMap | None = None
-        self._is_draining = False
-        """It was told to drain, so what is sent in a handler has to say so."""
-        self._is_combined = False
-        """What is served is a map of maps that is this peer's own."""
         self._undispatched: list[Event] = []
         """Events that were left when an exception broke out."""
         self._timer: Timer | None = None

@@ -1,7 +1,7 @@
 """The remote's requests: what is done with each, decided once and here (docs/flow.md).
 
-A request that arrives is delivered, parked, refused, or fails; a request that was delivered ends with one of `respond`,
-`fail` and `done`. Whatever it held, it gives back exactly once, by its own token, on every way it can end.
+A request that arrives is delivered, parked, refused, dropped, or fails. What was delivered is the business of `Running`
+from then on, until it ends.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class Incoming:
-    """Requests of the remote's, and the permits and slots that they hold."""
+    """Decides what starts, and when: by permits and slots, by the gate, and by the order where there is one."""
 
     def __init__(
         self,
@@ -54,8 +54,11 @@ class Incoming:
         self._outbox = outbox
         self._events = events
         self.calls = Unanswered(framing, encode_error, outbox, events)
+        """Calls that are not answered, and the place where failures are told, those of one-way messages too."""
         self.requests = Running(budget, self.sends, self.parking, self.calls, limits, framing, outbox, events)
+        """Requests that were delivered."""
         self.requests.on_freed = self.advance
+        # What is looked up for each frame, without the way over its owner.
         self._unanswered = self.calls.by_id
         self._running = self.requests.running
         self.relays: Relays
@@ -77,11 +80,7 @@ class Incoming:
         ):
             target = route.relays_to()
             if target is not None:
-                self._unanswered[cid] = relayed = RelayedCall(sid, cid, payload, route, self.relays, target)
-                self._running[relayed] = None
-                if not self.relays.try_relay(relayed, target, now):
-                    # To the one that was picked, and to no other: a pick that is thrown away is somebody's turn.
-                    self.relays.relay(relayed, now)
+                self._relay_call(RelayedCall(sid, cid, payload, route, self.relays, target), now)
                 return
         self._unanswered[cid] = call = CallReceived(sid, cid, payload, route)
         if route is not None and route.has_handler:
@@ -257,6 +256,13 @@ class Incoming:
         send.permit = True
         self.sends.start(len(send.payload) + self._overhead)
         self.requests.deliver(send)
+
+    def _relay_call(self, call: RelayedCall, now: float) -> None:
+        self._unanswered[call.cid] = call
+        self._running[call] = None
+        if not self.relays.try_relay(call, call.target, now):
+            # To the one that was picked, and to no other: a pick that is thrown away is somebody's turn.
+            self.relays.relay(call, now)
 
     def _relay_send(self, send: RelayedSend, now: float) -> None:
         """It may have to wait for room, and holds a slot meanwhile."""

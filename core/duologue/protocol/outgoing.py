@@ -81,6 +81,7 @@ class Outgoing:
     def call(
         self, sid: int, payload: bytes, deadline: float | None, now: float, nested: bool = False
     ) -> OutgoingCall:
+        """See `Connection.call`. `nested`: it is made in a handler, and so never waits for answers to others."""
         if not 0 < sid < _FIRST_RESERVED or len(payload) > self._max_payload or deadline != deadline:
             self._check(sid, payload, deadline)
         call = OutgoingCall(sid, payload, deadline)
@@ -148,6 +149,7 @@ class Outgoing:
             self.deadlines.add(send.deadline, send)
 
     def send(self, sid: int, payload: bytes, deadline: float | None, now: float) -> OutgoingSend | None:
+        """See `Connection.send`."""
         if not 0 < sid < _FIRST_RESERVED or len(payload) > self._max_payload or deadline != deadline:
             self._check(sid, payload, deadline)
         if not self._line.sends and self.room.in_outbox():
@@ -235,7 +237,7 @@ class Outgoing:
 
     @property
     def has_waiting(self) -> bool:
-        """Whether a request waits for room."""
+        """Whether a request waits for room: `Line.has_requests`, and asked for each answer, so without a second call."""
         line = self._line
         return bool(line.calls or line.sends or line.nested)
 
@@ -287,11 +289,13 @@ class Outgoing:
         self._outbox.put_request(0, self._header(self._overhead + len(payload), sid, 0), payload, now)
 
     def next_deadline(self) -> float | None:
+        """When `handle_timer` is due."""
         # Even if nothing waits for room: what is owed also decides whether calls are refused or reading pauses (F3).
         first = earlier(self.deadlines.next(), self.pending.next_forgetting())
         return first if self._next_relayed_expires == math.inf else earlier(first, self._next_relayed_expires)
 
     def handle_timer(self, now: float) -> None:
+        """Whoever has no time left learns it. What is owed for longer than it counts is forgotten."""
         unsent: set[int] = set()
         for item in self.deadlines.pop_expired(now):
             if isinstance(item, OutgoingSend | RelayedSend):

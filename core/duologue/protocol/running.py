@@ -1,7 +1,7 @@
 """Requests of the remote's that were delivered, and have not ended (docs/flow.md, F1 and F8).
 
-Each ends with one of `respond`, `fail` and `release`. Whatever it held, it gives back exactly once, by its own token, on
-every way it can end.
+Each ends with one of `respond`, `fail` and `release` (`Connection.done`), or is handed over to another connection's remote.
+Whatever it held, it gives back exactly once, by its own token, on every way it can end.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class Running:
-    """They, and the permits and slots that they hold."""
+    """Has each of them, and gives back what it holds when it ends."""
 
     def __init__(
         self,
@@ -66,6 +66,7 @@ class Running:
         return request in self.running
 
     def deliver(self, request: CallReceived | SendReceived) -> None:
+        """Let it start: the driver runs its handler, or finds out whom to ask."""
         request.is_delivered = True
         self.running[request] = None
         self._events.append(request)

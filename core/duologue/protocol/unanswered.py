@@ -17,7 +17,7 @@ REFUSAL_SIZE = 160
 
 
 class Unanswered:
-    """Every call that is not answered, parked ones too, and errors as answers."""
+    """Has each call until it is answered, parked ones too. Errors as answers, and the events about them, are made here."""
 
     __slots__ = ("_encode_error", "_events", "_header", "_outbox", "_overhead", "by_id", "dropped")
 
@@ -30,7 +30,7 @@ class Unanswered:
         self._outbox = outbox
         self._events = events
         self.by_id: dict[int, CallReceived] = {}
-        """By id."""
+        """Each by the id that the remote has given it."""
         self.dropped = 0
         """One-way messages that were let go."""
 
