@@ -45,7 +45,7 @@ demo: $(MADE)-all
 
 # Coverage is looked at only when all tests run, and only by the tests that are about the core: what a test of an adapter happens to run
 # is not tested by that. The slow ones among them do the same again thousands of times, for which coverage would take minutes.
-# Files of an earlier, aborted run must not count.
+# Files of an earlier, aborted run must not count. Each process that runs tests in a browser starts one: two are enough.
 SLOW_IN_CORE := %/test_chunking.py %/test_loops.py %/test_properties.py %/test_stateful.py
 ABOUT_CORE := $(filter-out $(SLOW_IN_CORE),$(wildcard tests/core/test_*.py)) tests/plugins_registry tests/services
 
@@ -54,7 +54,8 @@ ifeq ($(ARGS),)
 	$(BIN)/coverage erase
 	$(BIN)/python -m pytest --numprocesses=auto --cov --cov-report= $(ABOUT_CORE)
 	$(BIN)/coverage report --include='core/*' --fail-under=100
-	$(BIN)/python -m pytest --numprocesses=auto $(addprefix --ignore=,$(ABOUT_CORE))
+	$(BIN)/python -m pytest --numprocesses=auto $(addprefix --ignore=,$(ABOUT_CORE) tests/browser)
+	$(BIN)/python -m pytest --numprocesses=2 tests/browser
 else
 	$(BIN)/python -m pytest $(ARGS)
 endif
