@@ -100,6 +100,7 @@ class ChatMember:
         """Leave a room."""
         if self.rooms.pop(name, None):
             await remote.call(Leave(name))
+            self._note(f"you have left #{name}")
 
     async def say(self, remote: Remote, name: str, text: str) -> None:
         """Say something. Who is too fast for the server waits."""
@@ -140,7 +141,7 @@ class ChatMember:
         async def renamed(msg: Renamed) -> None:
             if (room := await self._room(msg.room)) and (member := room.members.pop(msg.nick, None)):
                 room.members[msg.new] = Member(msg.new, member.color)
-                if msg.new != self.nick:
+                if self.nick not in (msg.nick, msg.new):
                     self._note(f"#{msg.room}: {msg.nick} is {msg.new} now")
 
         return services

@@ -17,9 +17,13 @@ import anyio
 from anyio.lowlevel import current_token
 
 try:
-    import readline  # edits, and remembers earlier lines; some Pythons are built without
-except ImportError:
-    readline = None
+    from readline import get_line_buffer  # `input` edits with it, and remembers earlier lines
+except ImportError:  # some Pythons are built without
+
+    def get_line_buffer() -> str:
+        """Nothing is known of what is being typed."""
+        return ""
+
 
 LONGEST_LINE = 4096
 """In bytes. A longer one from a pipe is several."""
@@ -72,8 +76,7 @@ class Console:
         elif not self._is_reading:
             print(f"{_CLEAR_LINE}{line}", flush=True)
         else:
-            typed = readline.get_line_buffer() if readline else ""
-            print(f"{_CLEAR_LINE}{line}\n{self._prompt}{typed}", end="", flush=True)
+            print(f"{_CLEAR_LINE}{line}\n{self._prompt}{get_line_buffer()}", end="", flush=True)
 
     # -- the thread ------------------------------------------------------------------------------
 

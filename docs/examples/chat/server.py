@@ -78,6 +78,11 @@ def services_for(house: Chat) -> Callable[[Peer], Services]:
     return services_of
 
 
+def terminal_command(url: str) -> str:
+    """To be typed in the same folder."""
+    return shlex.join([*map(os.path.relpath, (sys.executable, HERE / "terminal.py")), url])
+
+
 async def run(host: str, port: int, terminal_port: int) -> None:
     """Serve until Ctrl-C. Raises `ConnectFailed` if a port can't be had."""
     services_of = services_for(Chat())
@@ -98,9 +103,8 @@ async def run(host: str, port: int, terminal_port: int) -> None:
             heartbeat=HEARTBEAT,
         ) as terminals,
     ):
-        script = os.path.relpath(HERE / "terminal.py")
         print("page:    ", page.url)
-        print("terminal:", shlex.join([os.path.relpath(sys.executable), script, terminals.url]))
+        print("terminal:", terminal_command(terminals.url))
         print("Ctrl-C ends it.", flush=True)
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
             await anext(signals)

@@ -1,7 +1,9 @@
-"""The chat in a terminal, or for scripts with standard input and output in pipes: over TCP, in MessagePack.
+"""The chat in a terminal, or for scripts with standard input and output in pipes: over TCP, in MessagePack. In two ways:
 
-    python docs/examples/chat/terminal.py tcp://127.0.0.1:7781 --nick ada
-    echo "the build is done" | python docs/examples/chat/terminal.py --nick builder
+python docs/examples/chat/terminal.py tcp://127.0.0.1:7781 --nick ada
+echo "the build is done" | python docs/examples/chat/terminal.py --nick builder
+
+`/help` says what can be typed.
 """
 
 from __future__ import annotations
@@ -54,8 +56,9 @@ class Terminal:
         self._is_colored = console.is_terminal and not os.environ.get("NO_COLOR")
         self._room = room
         self.member = ChatMember(nick, [room], self.note, self.show)
-        self.ended = anyio.CancelScope()
-        self.exit_code = 0
+        self._gave_up = anyio.CancelScope()
+        self.failure: Exception | None = None
+        """Why there will be no further connection."""
 
     # -- what is shown ---------------------------------------------------------------------------
 
@@ -77,9 +80,8 @@ class Terminal:
             case Connected(attempt=attempt) if attempt > 1:
                 self.note("connected again")
             case GaveUp(error=error):
-                self.note(f"it is useless to try again: {error}")
-                self.exit_code = 1
-                self.ended.cancel()
+                self.failure = error
+                self._gave_up.cancel()
             case _:
                 pass
 
@@ -93,8 +95,8 @@ class Terminal:
 
     async def run(self, remote: Remote) -> None:
         """Do what each line says, to the end of them."""
-        with self.ended:
-            while (line := await self._console.line(f"#{self._room}> ")) is not None:
+        with self._gave_up:
+            while (line := await self._console.line(f"#{self._room}> " if self._room else "> ")) is not None:
                 try:
                     if not await self._do(remote, line.strip()):
                         break
@@ -116,11 +118,12 @@ class Terminal:
                 await self._join(remote, name.removeprefix("#").lower())
             case "/leave", _:
                 await member.leave(remote, self._room)
-                self.note(f"you have left #{self._room}")
-                self._room = next(iter(member.rooms), self._room)
+                self._room = next(iter(member.rooms), "")
             case "/rooms", _:
                 rooms = await remote.call(Rooms(), timeout=TIMEOUT)
-                self.note(", ".join(f"#{each.room} ({each.members})" for each in rooms) or "nobody is anywhere")
+                self.note(
+                    ", ".join(f"#{each.room} ({each.members})" for each in rooms) or "nobody is anywhere"
+                )
             case "/who", _:
                 room = member.rooms.get(self._room)
                 self.note(f"#{self._room}: {', '.join(room.members) if room else 'you are not there'}")
@@ -148,7 +151,7 @@ def _failure(error: CallError) -> str:
 
 
 async def run(url: str, nick: str, room: str) -> int:
-    """Chat. Gives the exit code. Raises `ConnectFailed` if nobody serves there."""
+    """Chat. Gives the exit code. Raises `ConnectFailed` if there is no server at the beginning."""
     with Console() as console:
         terminal = Terminal(console, nick, room)
         async with reconnecting(
@@ -163,7 +166,9 @@ async def run(url: str, nick: str, room: str) -> int:
             # What certainly was not said when the connection ended is said on the next one.
             await terminal.run(client.remote(chat, retry=Retry.NOT_EXECUTED))
             await client.close("goodbye", grace=1.0)
-        return terminal.exit_code
+        if terminal.failure is not None:
+            terminal.note(f"there will be no connection any more: {terminal.failure}")
+        return 1 if terminal.failure else 0
 
 
 def main() -> None:
