@@ -57,15 +57,18 @@ class Guest:
         self.key = ""
         self.rooms: dict[str, Room] = {}
         self._now = now
-        self._rested_at = now() - BURST / PER_SECOND
+        self._allowance = float(BURST)
+        self._looked_at = now()
 
     def hurry(self) -> float:
         """Do one more thing. Gives 0, or after how many seconds it may be done: then it is not."""
-        self._rested_at = max(self._rested_at, self._now() - BURST / PER_SECOND)
-        wait = self._rested_at + 1 / PER_SECOND - self._now()
-        if wait <= 0:
-            self._rested_at += 1 / PER_SECOND
-        return max(0.0, wait)
+        now = self._now()
+        self._allowance = min(BURST, self._allowance + (now - self._looked_at) * PER_SECOND)
+        self._looked_at = now
+        if self._allowance < 1:
+            return (1 - self._allowance) / PER_SECOND
+        self._allowance -= 1
+        return 0.0
 
 
 class Room:

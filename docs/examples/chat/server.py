@@ -80,7 +80,7 @@ def services_for(house: Chat) -> Callable[[Peer], Services]:
 
 def terminal_command(url: str) -> str:
     """To be typed in the same folder."""
-    return shlex.join([*map(os.path.relpath, (sys.executable, HERE / "terminal.py")), url])
+    return shlex.join([os.path.relpath(each) for each in (sys.executable, HERE / "terminal.py")] + [url])
 
 
 async def run(host: str, port: int, terminal_port: int) -> None:
