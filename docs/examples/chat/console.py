@@ -28,7 +28,7 @@ except ImportError:  # some Pythons are built without
 LONGEST_LINE = 4096
 """In bytes. A longer one from a pipe is several."""
 
-_CLEAR_LINE = "\r\x1b[K"
+_CLEAR_LINE = "\r\x1b[2K"
 
 
 class Console:

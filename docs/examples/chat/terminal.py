@@ -39,7 +39,7 @@ HELP = """\
 /who           who is in this room
 /help          this
 /quit          the end
-anything else  is said in the room"""
+anything else  is said in the room; //word says /word"""
 
 PATIENCE = Backoff(longest=5.0)
 TIMEOUT = 10.0
@@ -106,7 +106,8 @@ class Terminal:
     async def _do(self, remote: Remote, line: str) -> bool:
         """One line. Gives whether to go on."""
         member = self.member
-        command, _, word = line.partition(" ") if line.startswith("/") else ("", "", line)
+        is_command = line.startswith("/") and not line.startswith("//")
+        command, _, word = line.partition(" ") if is_command else ("", "", line.removeprefix("/"))
         match command, word.strip():
             case "", "":
                 pass
@@ -126,7 +127,7 @@ class Terminal:
                 )
             case "/who", _:
                 room = member.rooms.get(self._room)
-                self.note(f"#{self._room}: {', '.join(room.members) if room else 'you are not there'}")
+                self.note(f"#{self._room}: {', '.join(room.members)}" if room else "you are in no room")
             case "/help", _:
                 for each in HELP.splitlines():
                     self._print("2", each)
