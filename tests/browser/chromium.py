@@ -6,7 +6,7 @@ import os
 import shutil
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,6 +80,14 @@ class Chromium:
             self._driver.switch_to.window(window)
             found = getattr(self._driver.find_element("css selector", selector), what)
             return found(*args) if callable(found) else found
+
+    def crash(self, window: str) -> None:
+        """End the process that shows a page. The driver finds its window gone, and says so."""
+        from selenium.common.exceptions import WebDriverException
+
+        with self._lock, suppress(WebDriverException):
+            self._driver.switch_to.window(window)
+            self._driver.get("chrome://crash")
 
     def errors(self) -> list[str]:
         """What has gone to the consoles as an error since the last look, errors of the network and refusals of a policy included."""

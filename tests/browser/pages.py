@@ -133,6 +133,10 @@ class Page:
         """Close the window, as a person does: the page is not asked."""
         await self._do("close")
 
+    async def crash(self) -> None:
+        """End the process that shows the page, as when the memory runs out."""
+        await anyio.to_thread.run_sync(self._browser.crash, self.window)
+
     async def emulate(self, command: str, **options: Any) -> None:
         """A command of the browser's own protocol, such as `Emulation.setEmulatedMedia`."""
         await self._do("execute_cdp_cmd", command, options)

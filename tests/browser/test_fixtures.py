@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 from tests.browser.chromium import find_browser
 from tests.browser.pages import Page, PageError, PageGone, Pages
 from tests.browser.programs import program
+from tests.browser.talking import FOLDER
 
 from duologue_contrib.browser import serve_page
-
-FOLDER = Path(__file__).parent / "page"
 
 
 def test_without_a_browser(monkeypatch: pytest.MonkeyPatch) -> None:
