@@ -179,18 +179,26 @@ document.addEventListener("visibilitychange", () => {
 const before = JSON.parse(sessionStorage.getItem("chat") ?? "{}");
 const asked = decodeURIComponent(location.hash.slice(1)) || "lobby";
 
-nick.dialog.addEventListener("close", async () => {
+let hasBegun = false;
+
+async function begin() {
+  if (nick.dialog.open || hasBegun) {
+    return;
+  }
   if (!member.nick) {
     nick.ask(""); // without one there is nothing to do here
-  } else if (!rooms.current) {
-    for (const name of new Set([...(before.rooms ?? []), asked])) {
-      await join.submit(name);
-    }
+    return;
   }
-});
+  hasBegun = true;
+  for (const name of new Set([...(before.rooms ?? []), asked])) {
+    await join.submit(name);
+  }
+  rooms.choose(rooms.get(asked) ?? rooms.current);
+}
 
+nick.dialog.addEventListener("close", begin);
 if (before.nick) {
-  void nick.submit(before.nick);
+  void nick.submit(before.nick).then(begin);
 } else {
   nick.ask(localStorage.getItem("chat.nick") ?? "");
 }
