@@ -11,7 +11,7 @@ from itertools import islice
 from typing import assert_never
 
 from duologue import CallBudget, Limits, Peer, PeerClosed, PeerInfo, ServiceMap, WireFormat
-from duologue.protocol.connection import Connection, ErrorBodies
+from duologue.protocol.connection import Connection
 from duologue.protocol.events import (
     CallFailed,
     CallReceived,
@@ -27,6 +27,7 @@ from duologue.protocol.events import (
     SendReceived,
     WritingFinished,
 )
+from duologue.protocol.failures import ErrorBodies
 from duologue.protocol.routes import Route
 from duologue_adapters.dispatch import Dispatcher
 from duologue_adapters.observers import Audience
