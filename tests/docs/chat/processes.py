@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
+import random
 import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import anyio
@@ -107,12 +107,9 @@ class ChatServer:
 
 
 def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-    return port
-
-
-def environment() -> dict[str, str]:
-    """Without what would colour or slow it down."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+    """None of those that the system gives to whoever wants any: the server is to have it again after it was killed."""
+    while True:
+        port = random.randrange(20_000, 30_000)
+        with socket.socket() as found, suppress(OSError):
+            found.bind(("127.0.0.1", port))
+            return port
