@@ -6,6 +6,7 @@
 #   make test ARGS="-k parking"      some tests only, and no look at their coverage
 #   make bench ARGS="--help"         whatever the benchmarks take
 #   make demo ARGS="--trio --plain"  on trio, and in plain lines on a terminal, too
+#   make chat ARGS="--port 8000"     whatever docs/examples/chat/server.py takes
 
 PYTHON ?= python3
 ARGS ?=
@@ -27,10 +28,11 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-elsewhere bench lint docs clean
+.PHONY: help demo chat test test-elsewhere bench lint docs clean
 
 help:
 	@echo "make demo     what the library does, over every transport, to look at"
+	@echo "make chat     a chat for browsers and terminals, to play with"
 	@echo "make test     all tests, and branch coverage of core, which must be whole"
 	@echo "make test-elsewhere PYTHON=python3.13   of the tests what another interpreter could change"
 	@echo "make bench    the benchmarks"
@@ -43,9 +45,12 @@ help:
 demo: $(MADE)-all
 	$(BIN)/duologue demo $(ARGS)
 
+chat: $(MADE)-all
+	$(BIN)/python docs/examples/chat/server.py $(ARGS)
+
 # Coverage is looked at only when all tests run, and only by the tests that are about the core: what a test of an adapter happens to run
 # is not tested by that. The slow ones among them do the same again thousands of times, for which coverage would take minutes.
-# Files of an earlier, aborted run must not count.
+# Files of an earlier, aborted run must not count. Each process that runs tests in a browser starts one: two are enough.
 SLOW_IN_CORE := %/test_chunking.py %/test_loops.py %/test_properties.py %/test_stateful.py
 ABOUT_CORE := $(filter-out $(SLOW_IN_CORE),$(wildcard tests/core/test_*.py)) tests/plugins_registry tests/services
 
@@ -54,7 +59,8 @@ ifeq ($(ARGS),)
 	$(BIN)/coverage erase
 	$(BIN)/python -m pytest --numprocesses=auto --cov --cov-report= $(ABOUT_CORE)
 	$(BIN)/coverage report --include='core/*' --fail-under=100
-	$(BIN)/python -m pytest --numprocesses=auto $(addprefix --ignore=,$(ABOUT_CORE))
+	$(BIN)/python -m pytest --numprocesses=auto $(addprefix --ignore=,$(ABOUT_CORE) tests/browser)
+	$(BIN)/python -m pytest --numprocesses=2 tests/browser
 else
 	$(BIN)/python -m pytest $(ARGS)
 endif

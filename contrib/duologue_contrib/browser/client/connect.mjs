@@ -1,6 +1,7 @@
 // From a URL to a peer.
 
 import { ConnectFailed } from "./errors.mjs";
+import { whenLeft } from "./leaving.mjs";
 import { after, limitsWith } from "./limits.mjs";
 import { Peer } from "./peer.mjs";
 import { Services } from "./services.mjs";
@@ -31,9 +32,11 @@ export async function connect(url, options) {
       fail(new ConnectFailed(url, `the WebSocket was not open after ${limits.handshakeTimeout / 1000} s`)),
     );
     options.signal?.addEventListener("abort", onAbort);
+    const stopWatching = whenLeft(() => fail(new ConnectFailed(url, "the page was left")));
 
     function done() {
       clearTimeout(timer);
+      stopWatching();
       options.signal?.removeEventListener("abort", onAbort);
       socket.onopen = socket.onclose = null;
       socket.onerror = () => {}; // in Node.js an error that nobody hears ends the process

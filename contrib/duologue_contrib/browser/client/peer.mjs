@@ -4,7 +4,9 @@ import { Calls } from "./calls.mjs";
 import { GIVEN_UP, GOODBYE, LOST, PROTOCOL_ERROR, TEXT_MESSAGE, endOf, isForGood, reasonFor } from "./endings.mjs";
 import { callError, readError } from "./error_bodies.mjs";
 import { ConnectionClosed, ConnectionLost, ProtocolError } from "./errors.mjs";
+import { tellingTo, toConsole } from "./events.mjs";
 import { ERROR, FrameDecoder, RESPONSE, encodeFrame } from "./frames.mjs";
+import { whenLeft } from "./leaving.mjs";
 import { after } from "./limits.mjs";
 import { Outbox } from "./outbox.mjs";
 import { Remote } from "./remote.mjs";
@@ -28,7 +30,7 @@ import { Requests } from "./requests.mjs";
 export class Peer {
   #socket;
   #limits;
-  #onEvent;
+  #tell;
   #decoder;
   #outbox;
   #calls;
@@ -47,6 +49,7 @@ export class Peer {
   /** @type {(ended: Declared.Ended) => void} */
   #finish = () => {};
   #leave = () => {};
+  #stopWatching;
 
   /**
    * Made by `connect`, of an open socket.
@@ -63,7 +66,7 @@ export class Peer {
     this.left = new Promise((resolve) => (this.#leave = resolve));
     this.#socket = socket;
     this.#limits = options.limits;
-    this.#onEvent = options.onEvent ?? toConsole;
+    this.#tell = tellingTo(options.onEvent ?? toConsole);
     this.#decoder = new FrameDecoder(this.#limits.maxFrame);
     this.#outbox = new Outbox(
       socket,
@@ -72,7 +75,8 @@ export class Peer {
       () => this.#breakOff("write stalled", "the remote takes nothing", GIVEN_UP),
     );
     this.#calls = new Calls(this.#outbox, this.#limits);
-    this.#requests = new Requests(this, this.#outbox, this.#limits, options.services, (event) => this.#tell(event));
+    this.#requests = new Requests(this, this.#outbox, this.#limits, options.services, this.#tell);
+    this.#stopWatching = whenLeft(() => this.#pageLeft());
     socket.onmessage = (event) => this.#receive(event.data);
     socket.onclose = (event) => this.#socketClosed(event.code, event.reason);
     socket.onerror = () => {}; // `onclose` follows, and says all there is to know
@@ -203,15 +207,6 @@ export class Peer {
     this.#requests.pump();
   }
 
-  /** @param {Declared.PeerEvent} event */
-  #tell(event) {
-    try {
-      this.#onEvent(event);
-    } catch (error) {
-      console.error("duologue: onEvent failed", error); // whoever looks on must not break the connection
-    }
-  }
-
   // -- how it ends -------------------------------------------------------------------------------------------------------
 
   /**
@@ -239,15 +234,25 @@ export class Peer {
     this.#hangUp(code, detail);
   }
 
+  /** All ends here and now: as long as the page is kept nothing runs in it. */
+  #pageLeft() {
+    this.#breakOff("cut short", "the page was left", GOODBYE);
+    this.#socketClosed(GOODBYE, "");
+  }
+
   /**
    * @param {number} code
    * @param {string} detail
    */
   #hangUp(code, detail) {
+    if (this.#socket.onclose === null) {
+      return; // it has ended, while handlers had their grace
+    }
     this.#outbox.flush();
     this.#outbox.close();
     this.#socket.close(code, reasonFor(detail));
     // A remote that is gone does not answer, and the browser would wait for it for minutes.
+    clearTimeout(this.#closeTimer);
     this.#closeTimer = after(this.#limits.closeTimeout, () => this.#socketClosed(LOST, ""));
   }
 
@@ -278,6 +283,7 @@ export class Peer {
    */
   #socketClosed(code, text) {
     clearTimeout(this.#closeTimer);
+    this.#stopWatching();
     this.#outbox.close();
     const { reason, detail } = endOf(code, this.#complaint || text);
     this.#end(reason, detail);
@@ -285,14 +291,5 @@ export class Peer {
     this.#requests.end();
     this.#socket.onmessage = this.#socket.onclose = null;
     this.#finish({ reason: this.#reason ?? reason, detail: this.#detail, code, isPermanent: this.#isPermanent || isForGood(code) });
-  }
-}
-
-/** @param {Declared.PeerEvent} event */
-function toConsole(event) {
-  if (event.type === "requestFailed") {
-    console.error(`duologue: ${event.service} failed here: ${event.kind}`, event.error ?? "");
-  } else if (event.type === "errorReported") {
-    console.error(`duologue: the remote reports ${event.kind} ${event.text}`);
   }
 }

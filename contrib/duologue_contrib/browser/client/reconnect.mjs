@@ -2,6 +2,7 @@
 
 import { connect } from "./connect.mjs";
 import { CallAborted, CallTimeout, ConnectFailed, ConnectionClosed, DuologueError, Overloaded, ReconnectFailed } from "./errors.mjs";
+import { tellingTo } from "./events.mjs";
 import { after, checkNumber, limitsWith } from "./limits.mjs";
 import { Remote } from "./remote.mjs";
 import { Services } from "./services.mjs";
@@ -11,6 +12,9 @@ import { Services } from "./services.mjs";
 /** @typedef {Declared.ReconnectOptions} ReconnectOptions */
 /** @typedef {import("./peer.mjs").Peer} Peer */
 /** @typedef {Declared.Outcome} Outcome */
+
+/** What makes a wait pointless: the machine has a network again, or somebody has come back to the page. */
+const COME_BACK = ["online", "pageshow"];
 
 /** Times in milliseconds. */
 const BACKOFF = { first: 100, factor: 2, longest: 30_000, stableAfter: 10_000, maxAttempts: Infinity };
@@ -29,6 +33,7 @@ export class Client {
   #options;
   #backoff;
   #limits;
+  #tell;
   #controller = new AbortController();
   /** @type {Peer | undefined} */
   #peer;
@@ -52,6 +57,8 @@ export class Client {
     for (const [name, value] of Object.entries(this.#backoff)) {
       checkNumber(`backoff.${name}`, value);
     }
+    /** @type {(event: Declared.ClientEvent) => void} */
+    this.#tell = tellingTo(options.onEvent ?? (() => {}));
     // Made once: handlers that are added later are there on the next connection, too.
     this.#options = { ...options, services: Services.of(options.services) };
     /** @type {Promise<void>} Resolves when it is closed; rejects with `ReconnectFailed` when it has given up. */
@@ -188,6 +195,7 @@ export class Client {
       peer = await connect(this.#url, { ...this.#options, signal: this.#controller.signal });
       isPermanent = false; // what follows is the program's own
       this.#current = peer;
+      this.#controller.signal.throwIfAborted(); // it may have been closed just as this was opened
       await Promise.race([
         this.#options.onConnect?.(peer),
         peer.left.then(() => Promise.reject(new ConnectFailed(this.#url, "the connection ended before onConnect was done"))),
@@ -221,18 +229,18 @@ export class Client {
     return Math.random() * Math.min(longest, first * factor ** this.#attempt);
   }
 
-  /** @param {number} milliseconds or until the machine has a network again */
+  /** @param {number} milliseconds or until there is reason to try again */
   #pause(milliseconds) {
     return /** @type {Promise<void>} */ (
       new Promise((resolve) => {
         const timer = after(milliseconds, () => go());
         const go = () => {
           clearTimeout(timer);
-          globalThis.removeEventListener?.("online", go);
+          COME_BACK.forEach((type) => globalThis.removeEventListener?.(type, go));
           this.#controller.signal.removeEventListener("abort", go);
           resolve();
         };
-        globalThis.addEventListener?.("online", go);
+        COME_BACK.forEach((type) => globalThis.addEventListener?.(type, go));
         this.#controller.signal.addEventListener("abort", go);
       })
     );
@@ -250,15 +258,6 @@ export class Client {
       for (const waiter of [...this.#waiting]) {
         waiter.reject(over());
       }
-    }
-  }
-
-  /** @param {Declared.ClientEvent} event */
-  #tell(event) {
-    try {
-      this.#options.onEvent?.(event);
-    } catch (error) {
-      console.error("duologue: onEvent failed", error);
     }
   }
 }

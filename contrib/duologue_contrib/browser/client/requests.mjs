@@ -30,9 +30,10 @@ class Lane {
     this.mostBytes = mostBytes;
   }
 
-  /** @param {Request} request */
-  hasRoomFor(request) {
-    return this.parked.length < this.mostParked && this.parkedBytes + request.payload.length <= this.mostBytes;
+  /** Whether another one is accepted, however large it is: to begin at once, or to wait. */
+  get hasRoom() {
+    const isIdle = this.running < this.most && this.parked.length === 0;
+    return isIdle || (this.parked.length < this.mostParked && this.parkedBytes < this.mostBytes);
   }
 
   /** @param {Request} request */
@@ -98,7 +99,7 @@ export class Requests {
     const lane = isCall ? this.#calls : this.#sends;
     if (this.#isClosing) {
       this.#fail(request, isCall ? "Unavailable" : "Dropped");
-    } else if (lane.hasRoomFor(request)) {
+    } else if (lane.hasRoom) {
       lane.park(request);
       this.pump();
     } else {

@@ -96,3 +96,28 @@ export function hex(text) {
 export function hexOf(bytes) {
   return Array.from(bytes, (each) => each.toString(16).padStart(2, "0")).join("");
 }
+
+/** Run something in a page, as far as that is one: events of the window are dispatched to the target that it gets. */
+export async function inPage(run) {
+  const target = new EventTarget();
+  const listeners = [];
+  globalThis.addEventListener = (type, listener) => (listeners.push(listener), target.addEventListener(type, listener));
+  globalThis.removeEventListener = (type, listener) => {
+    listeners.splice(listeners.indexOf(listener), listeners.includes(listener) ? 1 : 0);
+    target.removeEventListener(type, listener);
+  };
+  try {
+    await run(target);
+  } finally {
+    delete globalThis.addEventListener;
+    delete globalThis.removeEventListener;
+  }
+  if (listeners.length > 0) {
+    throw new Error(`${listeners.length} listeners were left behind`);
+  }
+}
+
+/** The browser leaves the page, and may keep it. */
+export function pageHide(persisted) {
+  return Object.assign(new Event("pagehide"), { persisted });
+}

@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { connect, serviceId } from "../../../../contrib/duologue_contrib/browser/client/duologue.mjs";
 import { ERROR, encodeFrame } from "../../../../contrib/duologue_contrib/browser/client/frames.mjs";
 import { json } from "../../../../contrib/duologue_contrib/browser/client/json.mjs";
-import { FakeSocket, connected, errorOf, soon } from "./common.mjs";
+import { FakeSocket, connected, errorOf, inPage, pageHide, soon } from "./common.mjs";
 
 const endOf = async (peer) => {
   const { reason, detail, code, isPermanent } = await peer.closed;
@@ -153,6 +153,56 @@ test("a connection that is cut while it closes stays closed by us", async () => 
   socket.end(1006);
   assert.equal((await closed).reason, "closed locally");
 });
+
+test("a remote that vanishes while handlers have their grace: it is over, and nothing is waited for", async () => {
+  const timers = () => process.getActiveResourcesInfo().filter((kind) => kind === "Timeout").length;
+  const before = timers();
+  const { peer, socket } = await connected({ services: { page: { Show: () => new Promise(() => {}) } }, limits: { closeTimeout: 5000 } });
+  socket.receive(encodeFrame(serviceId("page", "Show"), 1n, json.encode(1)));
+  const closing = peer.close("bye", { grace: 5000 });
+  socket.end(1006);
+  assert.equal((await closing).reason, "closed locally");
+  assert.equal(timers(), before);
+});
+
+test("a page that is left, and that the browser keeps: the remote is told at once, and all ends", () =>
+  inPage(async (target) => {
+    let signal;
+    const { peer, socket } = await connected({ services: { page: { Show: (_, context) => new Promise(() => (signal = context.signal)) } } });
+    const call = errorOf(peer.remote("calc").call("Add"));
+    socket.receive(encodeFrame(serviceId("page", "Show"), 1n, json.encode(1)));
+    await soon();
+    target.dispatchEvent(pageHide(false)); // the browser ends that one by itself
+    assert.ok(peer.isOpen);
+    target.dispatchEvent(pageHide(true));
+    assert.deepEqual(socket.closed, { code: 1000, reason: "the page was left" });
+    assert.deepEqual(await endOf(peer), ["cut short", 1000, false, "the page was left"]);
+    const error = await call;
+    assert.deepEqual([error.name, error.executed], ["ConnectionLost", "unknown"]);
+    assert.ok(signal.aborted);
+  }));
+
+test("a page that is left while it connects", () =>
+  inPage(async (target) => {
+    let socket;
+    class Slow extends FakeSocket {
+      shakeHands() {
+        socket = this;
+      }
+    }
+    const failing = errorOf(connect("ws://x/", { wireformat: json, WebSocket: Slow }));
+    await soon();
+    target.dispatchEvent(pageHide(true));
+    assert.match((await failing).message, /the page was left/);
+    assert.equal(socket.readyState, 2);
+  }));
+
+test("a connection that ends leaves nothing in the page", () =>
+  inPage(async () => {
+    const { peer, socket } = await connected();
+    socket.end(1006);
+    await peer.closed;
+  }));
 
 test("a reason that a WebSocket can't carry is cut", async () => {
   const { peer, socket } = await connected();

@@ -6,12 +6,12 @@ import { test } from "node:test";
 import { Services, reconnecting, serviceId } from "../../../../contrib/duologue_contrib/browser/client/duologue.mjs";
 import { RESPONSE, encodeFrame } from "../../../../contrib/duologue_contrib/browser/client/frames.mjs";
 import { json } from "../../../../contrib/duologue_contrib/browser/client/json.mjs";
-import { FakeSocket, errorOf, soon, until } from "./common.mjs";
+import { FakeSocket, errorOf, inPage, pageHide, soon, until } from "./common.mjs";
 
 const QUICK = { first: 1, factor: 1, longest: 1 };
 
-/** A client, the sockets that it has opened, and what it tells. `refuses(n)` says which attempts come to nothing. */
-function client(options = {}, refuses = () => false) {
+/** A client, the sockets that it has opened, and what it tells. `refuses(n)` says which attempts come to nothing; `onOpen` is called beside. */
+function client(options = {}, refuses = () => false, onOpen = () => {}) {
   const sockets = [];
   const events = [];
   class Socket extends FakeSocket {
@@ -24,6 +24,7 @@ function client(options = {}, refuses = () => false) {
       const refused = refuses(this.number);
       if (refused === false) {
         super.shakeHands();
+        onOpen();
       } else {
         this.onerror({ message: refused === true ? "" : refused });
         this.end(1006);
@@ -220,22 +221,55 @@ test("closing ends the connection, an attempt, and a wait", async () => {
   await pausing.client.closed;
 });
 
-test("a machine that has a network again does not wait", async () => {
-  const target = new EventTarget();
-  globalThis.addEventListener = target.addEventListener.bind(target);
-  globalThis.removeEventListener = target.removeEventListener.bind(target);
-  try {
-    const { client: made, sockets } = client({ backoff: { first: 1e8, longest: 1e8 } }, (number) => number === 1);
-    await until(() => sockets.length === 1);
-    await soon();
-    target.dispatchEvent(new Event("online"));
+for (const type of ["online", "pageshow"]) {
+  test(`a machine that has a network again, or a page that somebody comes back to, does not wait: ${type}`, () =>
+    inPage(async (target) => {
+      const { client: made, sockets } = client({ backoff: { first: 1e8, longest: 1e8 } }, (number) => number === 1);
+      await until(() => sockets.length === 1);
+      await soon();
+      target.dispatchEvent(new Event(type));
+      await made.connected();
+      await made.close();
+    }));
+}
+
+test("a page that is left and kept: its connection ends at once, and there is another when somebody comes back", () =>
+  inPage(async (target) => {
+    const { client: made, sockets, events } = client({ backoff: { first: 1e8, longest: 1e8 } });
     await made.connected();
+    const flying = errorOf(made.remote("calc").call("Add"));
+    await soon();
+    target.dispatchEvent(pageHide(true));
+    assert.equal(sockets[0].closed.code, 1000);
+    const error = await flying;
+    assert.deepEqual([error.name, error.reason, error.executed], ["ConnectionLost", "cut short", "unknown"]);
+    await soon();
+    assert.equal(sockets.length, 1);
+    target.dispatchEvent(new Event("pageshow"));
+    await made.connected();
+    assert.equal(sockets.length, 2);
+    assert.deepEqual(
+      events.map((event) => event.type),
+      ["connecting", "connected", "disconnected", "connecting", "connected"],
+    );
     await made.close();
-  } finally {
-    delete globalThis.addEventListener;
-    delete globalThis.removeEventListener;
-  }
-});
+  }));
+
+for (let ticks = 0; ticks < 12; ticks++) {
+  test(`closed ${ticks} microtasks after the socket has opened: that is closed, too`, async () => {
+    const closing = {};
+    const { client: made, sockets } = client({}, undefined, async () => {
+      for (let tick = 0; tick < ticks; tick++) {
+        await undefined;
+      }
+      closing.done = made.close();
+    });
+    await until(() => closing.done);
+    await closing.done;
+    assert.equal(sockets.length, 1);
+    assert.ok(sockets[0].readyState > 1);
+  });
+}
 
 test("handlers are the same on each connection, those that were added later included", async () => {
   const services = new Services().add("page", { Show: () => 1 });

@@ -117,7 +117,15 @@ test("what waits is bounded in bytes, too", async () => {
   const { socket } = await served(handler, { limits: { calls: 1, parkedBytes: 100 } });
   socket.receive(request(1n, ""), request(2n, "x".repeat(60)), request(3n, "x".repeat(60)), request(4n, "x"));
   await soon();
-  assert.deepEqual(answers(socket), [[3, "InternalServerError"]]);
+  assert.deepEqual(answers(socket), [[4, "InternalServerError"]]);
+});
+
+test("what can begin at once is not refused for its size, and not for want of room to wait", async () => {
+  const seen = [];
+  const { socket } = await served((text) => seen.push(text.length), { limits: { parked: 0, parkedBytes: 10, sends: 1, sendsBytes: 10 } });
+  socket.receive(request(1n, "x".repeat(100)), request(0n, "x".repeat(100)), request(2n, "x"));
+  await soon();
+  assert.deepEqual(seen, [100, 100, 1]);
 });
 
 test("one-way messages have room of their own; over it they are dropped, and told", async () => {
