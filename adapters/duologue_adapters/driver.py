@@ -30,7 +30,8 @@ from duologue.protocol.events import (
 from duologue.protocol.failures import ErrorBodies
 from duologue.protocol.routes import Route
 from duologue_adapters.dispatch import Dispatcher
-from duologue_adapters.observers import Audience
+from duologue_adapters.engines.endings import end_of_process_in
+from duologue_adapters.observers import Audience, logger
 from duologue_adapters.ports import Engine, Link, Receiver, Timer, Waiter
 from duologue_adapters.waiting import resolve, tell_all
 
@@ -267,9 +268,21 @@ class Driver(Peer, Receiver):
             self._timer = None
         self._audience.tell(event)
         tell_all(self._close_waiters)
-        for callback in tuple(self._on_closed.values()):
-            callback(self)
-        self._on_closed.clear()
+        self._call_back()
+
+    def _call_back(self) -> None:
+        """Tell those of this process that the connection has ended. One that fails keeps it from none of the others."""
+        end: BaseException | None = None
+        while self._on_closed:
+            # One at a time: what one of them does may take back the wish of another.
+            callback = self._on_closed.pop(next(iter(self._on_closed)))
+            try:
+                callback(self)
+            except BaseException as exc:
+                end = end or end_of_process_in(exc)
+                logger.exception("%r failed, which was to be told of the end of %s", callback, self._label)
+        if end is not None:
+            raise end
 
 
 def no_services(sid: int) -> Route | None:

@@ -105,7 +105,10 @@ class Peer(ABC):
 
     @abstractmethod
     def when_closed(self, callback: Callable[[Peer], object]) -> Callable[[], None]:
-        """Call this once, in the event loop, when the connection has ended; at once if it has. Gives what takes it back."""
+        """Call this once, in the event loop, when the connection has ended; at once if it has. Gives what takes it back.
+
+        It must not block. What it raises is logged, and keeps nobody else from being told.
+        """
 
     @abstractmethod
     def publish(self, feed: Feed, sid: int, payload: bytes) -> None:
