@@ -100,6 +100,7 @@ class Peer(ABC):
     def remove_services(self, services: ServiceMap) -> None:
         """Serve these no more. What runs may end; later requests are for an unknown service.
 
+        One of several maps that `connect` or `serve` was given may go, too: for this peer alone.
         Raises `RegistrationError` if they are not served.
         """
 
