@@ -17,7 +17,7 @@ from duologue_contrib.actors.clock import Clock, LoopClock
 from duologue_contrib.actors.errors import ActorStopped
 from duologue_contrib.actors.keyed import Keyed, class_made_by
 from duologue_contrib.actors.local import LocalAddress
-from duologue_contrib.actors.settings import Rest, Settings
+from duologue_contrib.actors.settings import Rest, Settings, check_rest
 from duologue_contrib.actors.supervision import FailureLog, FailurePolicy, Stop
 
 K = TypeVar("K")
@@ -61,6 +61,8 @@ class ActorScope:
 
         Raises what `make` or `started()` has raised, and `ActorStopped` when the scope is being left.
         """
+        if not callable(make):
+            raise TypeError(f"{make!r} makes no actor: give its class, or a function, such as lambda: Counter(5)")
         cell = self._open(make, class_made_by(make), self._settings(mailbox, failure), name)
         cell.starter_waits = True
         try:
@@ -75,7 +77,8 @@ class ActorScope:
             finally:
                 del failed  # its traceback holds this frame
         if cell.reason is not None:
-            raise ActorStopped(cell.name, why="its scope is being left")
+            why = "its scope is being left" if self._is_ending else "it has stopped before it was started"
+            raise ActorStopped(cell.name, why=why)
         return cell.address
 
     def keyed(
@@ -159,6 +162,7 @@ async def actor_scope(
 
     `ActorFailed` comes out of it, in an `ExceptionGroup`, when an actor fails whose supervision says so.
     """
+    check_rest(rest)
     async with anyio.create_task_group() as tasks:
         scope = ActorScope(tasks, limits, clock or LoopClock())
         try:
