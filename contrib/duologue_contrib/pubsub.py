@@ -41,7 +41,7 @@ class Messages(AsyncIterator[M_co], Generic[M_co]):
 
     def __init__(self, queue: int, policy: FeedPolicy) -> None:
         """See `listen`, which makes it."""
-        if queue < 1:
+        if not queue >= 1:
             raise ValueError(f"queue={queue}: there is room for at least 1 message")
         if policy not in get_args(FeedPolicy):
             raise ValueError(f"policy={policy!r}: give one of {', '.join(get_args(FeedPolicy))}")

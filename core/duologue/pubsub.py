@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
 from typing import Any
 
 from duologue.errors import (
@@ -19,6 +19,7 @@ from duologue.namespace import MessageType, Namespace
 from duologue.peer import Peer
 from duologue.protocol.feed import FEED_BYTES, FEED_LENGTH, Feed, FeedPolicy
 from duologue.protocol.routes import Mode, RequestFault, Route, Router
+from duologue.publication import Publication
 from duologue.served import named_services
 from duologue.services import ServiceMap
 from duologue.wireformat import WireFormat
@@ -68,6 +69,10 @@ class PubSub(ServiceMap):
         Raises `RegistrationError` if it has subscribed already, or its wire format will not do; `ValueError` for a
         queue without room, or an unknown policy.
         """
+        if not isinstance(peer, Peer):  # pyright: ignore[reportUnnecessaryIsInstance] - not all callers are checked
+            raise RegistrationError(
+                f"{peer!r} is no Peer, so it can't subscribe; for a function of this process there is listen"
+            )
         if peer in self._subscriptions:
             raise RegistrationError(f"{peer!r} has subscribed already: unsubscribe it first")
         self._check_wireformat(peer.wireformat)
@@ -82,8 +87,14 @@ class PubSub(ServiceMap):
     ) -> Subscription:
         """Call a function with each message that is published from now on, or with those of `services`. It must not block.
 
-        Raises `RegistrationError` if services are known by id alone, or the function listens already.
+        Raises `RegistrationError` if services are known by id alone, if the function listens already, or if it is none that
+        can just be called: nobody would await an `async def`.
         """
+        given: Any = listener  # by callers without a type checker, anything
+        if not callable(given) or inspect.iscoroutinefunction(given):
+            raise RegistrationError(
+                f"{listener!r} can't listen: give a `def`, or take the messages from duologue_contrib.pubsub.listen"
+            )
         if listener in self._subscriptions:
             raise RegistrationError(f"{listener!r} listens already")
         wanted = self._wanted(services)
@@ -321,58 +332,6 @@ class ListenerSubscription(Subscription):
 
     def __repr__(self) -> str:
         return f"<Subscription of {self._listener!r}: {self.sent} sent>"
-
-
-class Publication:
-    """One message on its way to all, encoded at most once for each wire format, and decoded at most once."""
-
-    __slots__ = ("_failures", "_message", "_type", "payloads", "sid", "source")
-
-    def __init__(
-        self, sid: int, type_: tuple[Namespace, MessageType] | None, message: Message[Any] | None
-    ) -> None:
-        self.sid = sid
-        self._type = type_
-        self._message = message
-        self.source: WireFormat | None = None
-        """The one that it came in; None if it was made here."""
-        self.payloads: dict[str, bytes] = {}
-        self._failures: dict[str | None, Exception] = {}
-        """Why it has no bytes in a wire format, or can't be decoded at all (None). Found out once, and not for each subscriber."""
-
-    def payload(self, wireformat: WireFormat) -> bytes:
-        """Its bytes. Raises `DecodeError` if they have to be made of what can't be decoded, `EncodeError`."""
-        payload = self.payloads.get(wireformat.name)
-        if payload is None:
-            message = self.message()
-            namespace, message_type = self._known_type()
-            codec, _ = namespace.codecs(wireformat)[message_type]
-            payload = self._once(wireformat.name, partial(codec.encode, message))
-            self.payloads[wireformat.name] = payload
-        return payload
-
-    def message(self) -> Message[Any]:
-        """Itself. Raises `DecodeError`."""
-        if self._message is None:
-            namespace, message_type = self._known_type()
-            assert self.source is not None
-            codec, _ = namespace.codecs(self.source)[message_type]
-            self._message = self._once(None, partial(codec.decode, self.payloads[self.source.name]))
-        return self._message
-
-    def _once(self, what: str | None, make: Callable[[], Any]) -> Any:
-        """Make it, unless that has failed before."""
-        failure = self._failures.get(what)
-        if failure is None:
-            try:
-                return make()
-            except Exception as exc:
-                failure = self._failures[what] = exc
-        raise failure.with_traceback(None)  # or it would grow with each
-
-    def _known_type(self) -> tuple[Namespace, MessageType]:
-        assert self._type is not None, "what is known by its id alone is never decoded"
-        return self._type
 
 
 class PublishRoute(Route):

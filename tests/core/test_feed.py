@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from tests.core.harness import ECHO, START, Solo
 
@@ -153,10 +155,12 @@ def test_what_can_not_be_sent_is_refused_and_harms_nothing() -> None:
     [
         (0, 1, "close", "at least 1 message"),
         (1, 0, "close", "1 byte"),
+        (float("nan"), 1, "close", "at least 1 message"),
+        (1, float("nan"), "close", "1 byte"),
         (1, 1, "forget", "drop_oldest, drop_newest, close"),
     ],
 )
-def test_a_feed_needs_room_and_a_policy(limit: int, bytes_limit: int, policy: FeedPolicy, text: str) -> None:
+def test_a_feed_needs_room_and_a_policy(limit: Any, bytes_limit: Any, policy: FeedPolicy, text: str) -> None:
     """Each mistake is refused when the feed is made."""
     with pytest.raises(ValueError, match=text):
         Feed(limit, bytes_limit, policy)
