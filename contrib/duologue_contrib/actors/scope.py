@@ -62,7 +62,9 @@ class ActorScope:
         Raises what `make` or `started()` has raised, and `ActorStopped` when the scope is being left.
         """
         if not callable(make):
-            raise TypeError(f"{make!r} makes no actor: give its class, or a function, such as lambda: Counter(5)")
+            raise TypeError(
+                f"{make!r} makes no actor: give its class, or a function, such as lambda: Counter(5)"
+            )
         cell = self._open(make, class_made_by(make), self._settings(mailbox, failure), name)
         cell.starter_waits = True
         try:

@@ -58,7 +58,9 @@ FailurePolicy = Stop | Resume | Restart | Escalate
 def check_policy(policy: object) -> None:
     """Raises `TypeError` for what is none. A class in place of its object would be taken for `Stop()` when it is too late."""
     if not isinstance(policy, FailurePolicy):
-        raise TypeError(f"failure={policy!r}: give Stop(), Resume(), Restart(limit=3, within=60) or Escalate()")
+        raise TypeError(
+            f"failure={policy!r}: give Stop(), Resume(), Restart(limit=3, within=60) or Escalate()"
+        )
 
 
 class Supervisor:
