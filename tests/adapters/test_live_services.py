@@ -75,7 +75,7 @@ async def test_one_of_several_maps_of_a_server_is_removed_from_one_peer(url: str
                     there.release.set()
                 there.release = anyio.Event()
                 peers[0].add_services(there.services)
-                assert not await is_unknown(one) and not await is_unknown(two)
+                assert [await is_unknown(each) for each in (one, two)] == [False, False]
             assert there.ended == ["x"] * 4
             await until(lambda: all(State(each).is_idle for each in (one, two, *peers)))
 

@@ -226,7 +226,9 @@ async def test_the_log_of_failures_is_bounded(caplog: pytest.LogCaptureFixture) 
     ]
 
 
-@pytest.mark.parametrize(("limit", "within"), [(0, 1.0), (-1, 1.0), (float("nan"), 1.0), (1, 0.0), (1, float("nan"))])
+@pytest.mark.parametrize(
+    ("limit", "within"), [(0, 1.0), (-1, 1.0), (float("nan"), 1.0), (1, 0.0), (1, float("nan"))]
+)
 def test_a_policy_that_makes_no_sense_is_refused(limit: Any, within: float) -> None:
     with pytest.raises(ValueError, match="Restart"):
         Restart(limit=limit, within=within)
