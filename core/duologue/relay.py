@@ -169,6 +169,7 @@ class Balancer:
 
     def add(self, peer: Peer) -> None:
         """One more. Raises `RegistrationError` if it is among them, or no peer."""
+        self._forget_closed()  # or those of a provider that comes and goes would pile up where nobody asks
         self._take_in(peer)
 
     def _take_in(self, peer: Peer) -> None:
@@ -197,9 +198,12 @@ class Balancer:
                 return left
         for peer in self._peers:
             if not peer.is_open:
-                self._peers = [each for each in self._peers if each.is_open]
+                self._forget_closed()
                 break
         return self.choose(self._peers, request) if self._peers else None
+
+    def _forget_closed(self) -> None:
+        self._peers = [each for each in self._peers if each.is_open]
 
     def next_relays(self) -> Relays | None:
         """The same without a look at the request, for the state machine. None too if the peer is none that it knows, or

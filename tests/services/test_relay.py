@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections import Counter
 from typing import Any
 
@@ -225,6 +227,20 @@ def test_whoever_cleans_up_need_not_know_whether_a_closed_peer_was_forgotten() -
     assert balancer(request()) is None
     balancer.remove(after)
     assert balancer.peers == ()
+
+
+def test_a_provider_that_comes_and_goes_leaves_nothing_behind_where_nobody_asks() -> None:
+    """A closed peer is forgotten with the next that is added, too, and not only with the next request."""
+    balancer = RoundRobin()
+    former: list[weakref.ref[NotingPeer]] = []
+    for _ in range(100):
+        peer = NotingPeer()
+        balancer.add(peer)
+        former.append(weakref.ref(peer))
+        peer.open = False
+    del peer
+    gc.collect()
+    assert sum(each() is not None for each in former) == 1
 
 
 @pytest.mark.parametrize("policy", [RoundRobin, LeastOutstanding])
