@@ -10,7 +10,7 @@ from tests.core.harness import ECHO, START, Solo
 from duologue.protocol.errors import CloseReason, ConnectionClosed, FrameTooLarge
 from duologue.protocol.feed import Feed, FeedPolicy
 from duologue.protocol.lifecycle import Phase
-from duologue.protocol.limits import Limits
+from duologue.protocol.limits import KIB, Limits
 
 NARROW = Limits(outbox_high=100, outbox_low=50, max_frame=1024)
 
@@ -102,6 +102,17 @@ def test_a_full_feed_may_close_its_connection() -> None:
         publish(solo, feed, b"four")
 
 
+@pytest.mark.fault(43)
+@pytest.mark.parametrize(("size", "room"), [(10, 1000), (10 * KIB, 102)])
+def test_a_feed_is_bounded_if_nothing_is_said(size: int, room: int) -> None:
+    """At most 1,000 messages wait, and at most 1 MiB of them."""
+    solo, feed = Solo(Limits(outbox_high=100, outbox_low=50)), Feed()
+    solo.send(bytes(100))
+    publish(solo, feed, *[bytes(size)] * 1200)
+    assert (feed.waiting, feed.dropped) == (room, 1200 - room)
+
+
+@pytest.mark.fault(43)
 def test_bytes_are_bounded_too() -> None:
     """As many go as are needed; one that is alone may be larger than the bound."""
     solo = blocked()
