@@ -28,6 +28,7 @@ from duologue.protocol.events import (
     WritingFinished,
 )
 from duologue.protocol.failures import ErrorBodies
+from duologue.protocol.lifecycle import Phase
 from duologue.protocol.routes import Route
 from duologue_adapters.dispatch import Dispatcher
 from duologue_adapters.engines.endings import end_of_process_in
@@ -83,7 +84,7 @@ class Driver(Peer, Receiver):
         self._is_combined = False
         """What is served is a map of maps that is this peer's own."""
         self._undispatched: list[Event] = []
-        """Events that were left when an exception broke out."""
+        """Events that were left when an exception broke out, or time was over."""
         self._timer: Timer | None = None
         self._timer_at = 0.0
         self._closed: PeerClosed | None = None
@@ -147,6 +148,7 @@ class Driver(Peer, Receiver):
             return
         connection = self._connection
         self.is_driving = True
+        self._dispatcher.begin()
         try:
             while True:
                 if self._permit_came:
@@ -156,7 +158,7 @@ class Driver(Peer, Receiver):
                 if connection.needs_look:
                     connection.look(self._now())
                 self._flush()
-                if not connection.has_events and not self._permit_came:
+                if self._undispatched or not (connection.has_events or self._permit_came):
                     break
         except BaseException as exc:
             # The end of the process, out of a handler. What else has happened must still be told while it ends.
@@ -165,6 +167,8 @@ class Driver(Peer, Receiver):
             self._engine.raise_on(exc)
         finally:
             self.is_driving = False
+        if self._undispatched:
+            self.touch()
         if connection.wants_read is not self._is_reading:
             self._switch_reading()
         deadline = connection.next_deadline()
@@ -187,13 +191,15 @@ class Driver(Peer, Receiver):
                         if not waiter.done():
                             waiter.set_result(event.payload)
                     elif type(event) is CallReceived or type(event) is SendReceived:
-                        start(event)
+                        if start(event) and self._connection.phase is not Phase.CLOSED:
+                            self._undispatched = list(rest)  # others have their turn now, and then these
+                            break
                     else:
                         self._dispatch_other(event)
                 self._flush()
             self._dispatcher.run_ready()
         except BaseException:
-            self._undispatched = list(rest)
+            self._undispatched += rest
             raise
 
     def _dispatch_other(self, event: Event) -> None:

@@ -84,7 +84,9 @@ class Relayer:
     async def _relay(self, request: IncomingRequest, target: Peer | Awaitable[object]) -> None:
         route = request.route
         assert route is not None
-        peer = check_target(target if isinstance(target, Peer) else await self._in_time(request, route, target))
+        peer = check_target(
+            target if isinstance(target, Peer) else await self._in_time(request, route, target)
+        )
         if request.is_ended or self._hand_over(request, peer):
             return  # if it has ended, the function took too long, and did not mind being cancelled
         try:
