@@ -25,6 +25,11 @@ _TASK, _INLINE, _RELAY = (
     Mode.RELAY,
 )  # a member of an enum is slow to look up on some versions
 
+INLINE_TIME = 0.05
+"""Seconds for which requests run in place without a break: half of what one frame may take (docs/faults.md, row 48). Each that is
+published costs as much as there are subscribers, and a thousand may have come at once: given to 1,000 subscribers, those
+stopped the loop for 12 s. With a tenth of this it takes more than twice as long in all, since less leaves in one write."""
+
 
 class Dispatcher:
     """Runs the requests of one connection. Each ends with exactly one of `respond`, `fail` and `done`."""
@@ -32,6 +37,7 @@ class Dispatcher:
     __slots__ = (
         "_connection",
         "_engine",
+        "_inline_ends",
         "_now",
         "_peer",
         "_running_threads",
@@ -46,6 +52,7 @@ class Dispatcher:
         self._engine = engine
         self._now = engine.now
         self._connection = connection
+        self._inline_ends = 0.0
         self._threads = 0
         """How many threads the engine allows for this peer, until it is closed and the last of them has ended."""
         self._running_threads = 0
@@ -57,8 +64,10 @@ class Dispatcher:
         self.run_ready = self._workers.run_ready
         """Run the requests that `start` has collected."""
 
-    def start(self, request: IncomingRequest) -> None:
-        """Run a request, at once or with the next `run_ready`."""
+    def start(self, request: IncomingRequest) -> bool:
+        """Run a request, at once or with the next `run_ready`. Says whether others should have their turn now: what ran in
+        place has taken `INLINE_TIME` since `begin`.
+        """
         route = request.route
         assert route is not None
         mode = route.mode
@@ -68,13 +77,26 @@ class Dispatcher:
             self.end_cancelled(request)  # an earlier handler has closed the connection
         elif mode is _INLINE:
             self._run_inline(request, route)
+            return self._is_time_over()
         elif mode is _RELAY:
             Relayer(self._peer, self._engine, self._connection).start(request)
+            return self._is_time_over()
         else:
             if not self._threads:
                 self._allow_threads()
             self._running_threads += 1
             request.handler = ThreadRun(self, request, route, self._engine)
+        return False
+
+    def begin(self) -> None:
+        """Requests are about to be started. From the first on that runs in place their time counts."""
+        self._inline_ends = 0.0
+
+    def _is_time_over(self) -> bool:
+        now = self._now()
+        if not self._inline_ends:
+            self._inline_ends = now + INLINE_TIME
+        return now >= self._inline_ends
 
     def _allow_threads(self) -> None:
         """As many as there can be handlers at once: with fewer, those who wait could keep out the one they wait for."""

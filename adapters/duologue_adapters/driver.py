@@ -28,9 +28,11 @@ from duologue.protocol.events import (
     WritingFinished,
 )
 from duologue.protocol.failures import ErrorBodies
+from duologue.protocol.lifecycle import Phase
 from duologue.protocol.routes import Route
 from duologue_adapters.dispatch import Dispatcher
-from duologue_adapters.observers import Audience
+from duologue_adapters.engines.endings import end_of_process_in
+from duologue_adapters.observers import Audience, logger
 from duologue_adapters.ports import Engine, Link, Receiver, Timer, Waiter
 from duologue_adapters.waiting import resolve, tell_all
 
@@ -77,7 +79,7 @@ class Driver(Peer, Receiver):
         self._is_reading = True
         self._permit_came = False
         self._undispatched: list[Event] = []
-        """Events that were left when an exception broke out."""
+        """Events that were left when an exception broke out, or time was over."""
         self._timer: Timer | None = None
         self._timer_at = 0.0
         self._closed: PeerClosed | None = None
@@ -141,6 +143,7 @@ class Driver(Peer, Receiver):
             return
         connection = self._connection
         self.is_driving = True
+        self._dispatcher.begin()
         try:
             while True:
                 if self._permit_came:
@@ -150,7 +153,7 @@ class Driver(Peer, Receiver):
                 if connection.needs_look:
                     connection.look(self._now())
                 self._flush()
-                if not connection.has_events and not self._permit_came:
+                if self._undispatched or not (connection.has_events or self._permit_came):
                     break
         except BaseException as exc:
             # The end of the process, out of a handler. What else has happened must still be told while it ends.
@@ -159,6 +162,8 @@ class Driver(Peer, Receiver):
             self._engine.raise_on(exc)
         finally:
             self.is_driving = False
+        if self._undispatched:
+            self.touch()
         if connection.wants_read is not self._is_reading:
             self._switch_reading()
         deadline = connection.next_deadline()
@@ -181,13 +186,15 @@ class Driver(Peer, Receiver):
                         if not waiter.done():
                             waiter.set_result(event.payload)
                     elif type(event) is CallReceived or type(event) is SendReceived:
-                        start(event)
+                        if start(event) and self._connection.phase is not Phase.CLOSED:
+                            self._undispatched = list(rest)  # others have their turn now, and then these
+                            break
                     else:
                         self._dispatch_other(event)
                 self._flush()
             self._dispatcher.run_ready()
         except BaseException:
-            self._undispatched = list(rest)
+            self._undispatched += rest
             raise
 
     def _dispatch_other(self, event: Event) -> None:
@@ -262,9 +269,21 @@ class Driver(Peer, Receiver):
             self._timer = None
         self._audience.tell(event)
         tell_all(self._close_waiters)
-        for callback in tuple(self._on_closed.values()):
-            callback(self)
-        self._on_closed.clear()
+        self._call_back()
+
+    def _call_back(self) -> None:
+        """Tell those of this process that the connection has ended. One that fails keeps it from none of the others."""
+        end: BaseException | None = None
+        while self._on_closed:
+            # One at a time: what one of them does may take back the wish of another.
+            callback = self._on_closed.pop(next(iter(self._on_closed)))
+            try:
+                callback(self)
+            except BaseException as exc:
+                end = end or end_of_process_in(exc)
+                logger.exception("%r failed, which was to be told of the end of %s", callback, self._label)
+        if end is not None:
+            raise end
 
 
 def no_services(sid: int) -> Route | None:

@@ -73,22 +73,34 @@ class DriverPeer(Driver):
         if self._services is None:
             self._serve(services)
             return
-        # The map that was given may be served to others too, so it is not changed.
-        maps = self._services if self._is_combined else ServiceMaps(self._services)
-        assert isinstance(maps, ServiceMaps)
+        maps = self._own_maps()
         maps.add(services)
+        self._serve_own(maps)
+
+    def remove_services(self, services: ServiceMap) -> None:
+        if services is self._services and not self._is_combined:
+            self._services, self._connection.incoming.router = None, no_services
+            return
+        maps = self._own_maps()
+        try:
+            maps.remove(services)
+        except RegistrationError:
+            raise RegistrationError(
+                f"{services!r} is not served to {self!r}, so it can't be removed"
+            ) from None
+        self._serve_own(maps)
+
+    def _own_maps(self) -> ServiceMaps:
+        """A map of maps that is this peer's alone: what was given may be served to others too, so it is not changed."""
+        if self._is_combined:
+            assert isinstance(self._services, ServiceMaps)
+            return self._services
+        return ServiceMaps() if self._services is None else ServiceMaps(self._services)
+
+    def _serve_own(self, maps: ServiceMaps) -> None:
         if not self._is_combined:
             self._serve(maps)
             self._is_combined = True
-
-    def remove_services(self, services: ServiceMap) -> None:
-        if self._is_combined:
-            assert isinstance(self._services, ServiceMaps)
-            self._services.remove(services)
-        elif services is self._services:
-            self._services, self._connection.incoming.router = None, no_services
-        else:
-            raise RegistrationError(f"{services!r} is not served to {self!r}, so it can't be removed")
 
     def _serve(self, services: ServiceMap) -> None:
         self._connection.incoming.router = services.router(self.wireformat)

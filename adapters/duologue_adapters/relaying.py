@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from duologue import DuologueError, FailureKind, Peer, RelayRequest
@@ -83,14 +84,37 @@ class Relayer:
     async def _relay(self, request: IncomingRequest, target: Peer | Awaitable[object]) -> None:
         route = request.route
         assert route is not None
-        peer = check_target(target if isinstance(target, Peer) else await target)
-        if self._hand_over(request, peer):
-            return
+        peer = check_target(
+            target if isinstance(target, Peer) else await self._in_time(request, route, target)
+        )
+        if request.is_ended or self._hand_over(request, peer):
+            return  # if it has ended, the function took too long, and did not mind being cancelled
         try:
             answer = await self._ask(request, route, peer)
         except DuologueError as exc:
             raise RequestFault(failure_of(exc)) from exc
         self._succeeded(request, answer)
+
+    async def _in_time(self, request: IncomingRequest, route: Route, target: Awaitable[object]) -> object:
+        """What a function picks that takes its time: as much as the call at the provider has. Of those that never come to an
+        end, a few would be enough for nothing more to be read of the connection.
+        """
+        seconds = route.relay_timeout if request.cid else SEND_PATIENCE
+        if seconds is None:
+            return await target
+        timer = self._engine.call_at(self._engine.now() + seconds, partial(self._time_out, request))
+        try:
+            return await target
+        finally:
+            timer.cancel()
+
+    def _time_out(self, request: IncomingRequest) -> None:
+        if request.is_ended:
+            return
+        job = request.handler
+        self._failed(request, RequestFault(FailureKind.TIMEOUT if request.cid else FailureKind.DROPPED))
+        if job is not None:
+            job.cancel()
 
     async def _ask(self, request: IncomingRequest, route: Route, peer: Peer) -> bytes:
         """Call or send, as anybody would."""

@@ -41,7 +41,7 @@ class Messages(AsyncIterator[M_co], Generic[M_co]):
 
     def __init__(self, queue: int, policy: FeedPolicy) -> None:
         """See `listen`, which makes it."""
-        if queue < 1:
+        if not queue >= 1:
             raise ValueError(f"queue={queue}: there is room for at least 1 message")
         if policy not in get_args(FeedPolicy):
             raise ValueError(f"policy={policy!r}: give one of {', '.join(get_args(FeedPolicy))}")
@@ -213,9 +213,10 @@ def subscription_services(
     Feed(queue, policy=policy)  # raises here what it would raise for each who subscribes
     services = Services(namespace)
     names = {sid: pubsub.name_of(sid) for sid in pubsub.sids()}
+    meant_by = _meanings(names)
 
     async def subscribe(msg: Subscribe, ctx: Context) -> Subscribed | AlreadySubscribed | UnknownServices:
-        wanted, unknown = _look_up(names, msg.services)
+        wanted, unknown = _look_up(meant_by, msg.services) if msg.services else (list(names), [])
         if unknown:
             return UnknownServices(unknown)
         if pubsub.subscription_of(ctx.peer) is not None:
@@ -234,15 +235,26 @@ def subscription_services(
     return services
 
 
-def _look_up(names: dict[int, str], wanted: tuple[str, ...]) -> tuple[list[int], list[str]]:
+def _meanings(names: dict[int, str]) -> dict[str, list[int]]:
+    """The services that each name means: that of a service, or of a namespace. Looked up, since a remote may ask for
+    tens of thousands of names in one message.
+    """
+    meant_by = dict[str, list[int]]()
+    for sid, name in names.items():
+        parts = name.split("::")
+        for count in range(1, len(parts) + 1):
+            meant_by.setdefault("::".join(parts[:count]), []).append(sid)
+    return meant_by
+
+
+def _look_up(meant_by: dict[str, list[int]], wanted: tuple[str, ...]) -> tuple[list[int], list[str]]:
     """The ids of the services that are meant, each once, and the names that mean none."""
-    if not wanted:
-        return list(names), []
     found = dict[int, None]()
     unknown = list[str]()
-    for each in wanted:
-        sids = [sid for sid, name in names.items() if name == each or name.startswith(f"{each}::")]
-        found.update(dict.fromkeys(sids))
-        if not sids:
+    for each in dict.fromkeys(wanted):
+        sids = meant_by.get(each)
+        if sids is None:
             unknown.append(each)
+        else:
+            found.update(dict.fromkeys(sids))
     return list(found), unknown

@@ -100,12 +100,16 @@ class Peer(ABC):
     def remove_services(self, services: ServiceMap) -> None:
         """Serve these no more. What runs may end; later requests are for an unknown service.
 
+        One of several maps that `connect` or `serve` was given may go, too: for this peer alone.
         Raises `RegistrationError` if they are not served.
         """
 
     @abstractmethod
     def when_closed(self, callback: Callable[[Peer], object]) -> Callable[[], None]:
-        """Call this once, in the event loop, when the connection has ended; at once if it has. Gives what takes it back."""
+        """Call this once, in the event loop, when the connection has ended; at once if it has. Gives what takes it back.
+
+        It must not block. What it raises is logged, and keeps nobody else from being told.
+        """
 
     @abstractmethod
     def publish(self, feed: Feed, sid: int, payload: bytes) -> None:

@@ -12,9 +12,10 @@ from duologue.namespace import MessageType, Namespace
 from duologue.peer import Peer
 from duologue.protocol.feed import FEED_BYTES, FEED_LENGTH, Feed, FeedPolicy
 from duologue.protocol.routes import Mode, RequestFault, Route, Router
+from duologue.publication import Publication
 from duologue.served import named_services
 from duologue.services import ServiceMap
-from duologue.subscriptions import ListenerSubscription, PeerSubscription, Publication, Subscription
+from duologue.subscriptions import ListenerSubscription, PeerSubscription, Subscription
 from duologue.wireformat import WireFormat
 
 M = TypeVar("M", bound=Message[Any])
@@ -64,6 +65,10 @@ class PubSub(ServiceMap):
         Raises `RegistrationError` if it has subscribed already, or its wire format will not do; `ValueError` for a
         queue without room, or an unknown policy.
         """
+        if not isinstance(peer, Peer):  # pyright: ignore[reportUnnecessaryIsInstance] - not all callers are checked
+            raise RegistrationError(
+                f"{peer!r} is no Peer, so it can't subscribe; for a function of this process there is listen"
+            )
         if peer in self._subscriptions:
             raise RegistrationError(f"{peer!r} has subscribed already: unsubscribe it first")
         self._check_wireformat(peer.wireformat)
@@ -87,12 +92,14 @@ class PubSub(ServiceMap):
         """Call a function with each message that is published from now on, or with those of `services`. It must not block,
         and can't be `async`: to wait between messages there is `duologue_contrib.pubsub.listen`.
 
-        Raises `RegistrationError` if services are known by id alone, or the function is `async` or listens already.
+        Raises `RegistrationError` if services are known by id alone, if the function listens already, or if it is none that
+        can just be called.
         """
-        if inspect.iscoroutinefunction(listener):
+        given: Any = listener  # by callers without a type checker, anything
+        if not callable(given) or inspect.iscoroutinefunction(given):
             raise RegistrationError(
-                f"{listener!r} is an `async def`, and nobody would await it: give a plain function, or take the messages "
-                "one after another with duologue_contrib.pubsub.listen"
+                f"{listener!r} can't listen, since nobody would await it: give a plain `def`, or take the messages one after "
+                "another with duologue_contrib.pubsub.listen"
             )
         if listener in self._subscriptions:
             raise RegistrationError(f"{listener!r} listens already")

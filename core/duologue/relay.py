@@ -68,11 +68,11 @@ class RelayMap(ServiceMap):
     def __init__(
         self, target: Peer | Pick, /, *services: Namespace | int, timeout: float | None = CALL_TIMEOUT
     ) -> None:
-        if timeout is not None and not timeout >= 0:
-            raise RegistrationError(f"a timeout of {timeout!r}: give seconds, or None for waiting for ever")
-        if not isinstance(target, Peer) and not callable(target):
+        check_timeout(timeout)
+        given: Any = target  # by callers without a type checker, anything
+        if not isinstance(given, Peer) and (not callable(given) or is_policy_class(given)):
             raise RegistrationError(
-                f"{target!r} is neither a Peer nor a function that picks one: give what `connect` gives, or RoundRobin(peers)"
+                f"{target!r} is neither a Peer nor a function that picks one: give, for example, RoundRobin(peers)"
             )
         self._target = target
         self._names = named_services(services, "a RelayMap")
@@ -120,14 +120,30 @@ class RelayRoute(Route):
         return f"<RelayRoute {self.name} to {self.target!r}>"
 
 
+def check_timeout(timeout: object) -> None:
+    """Raises `RegistrationError` for what is no time."""
+    if timeout is not None and not (isinstance(timeout, int | float) and timeout >= 0):
+        raise RegistrationError(f"a timeout of {timeout!r}: give seconds, or None for waiting for ever")
+
+
+def is_policy_class(target: object) -> bool:
+    """Whether it is a policy that was not made: it can be called, and makes one of each request then."""
+    return isinstance(target, type) and issubclass(target, Balancer)
+
+
 def check_target(target: object) -> Peer:
     """What a function picked, if it is a peer. Raises `RequestFault`, or `TypeError`."""
     if target is None:
         raise RequestFault(FailureKind.NO_HANDLER) from RelayRefused(
             "no peer was picked: none is there that could answer"
         )
+    return check_peer(target, "the function that picks a peer to relay to gave")
+
+
+def check_peer(target: object, who: str) -> Peer:
+    """Raises `TypeError` for what is no peer."""
     if not isinstance(target, Peer):
-        raise TypeError(f"the function that picks a peer to relay to gave {target!r}: give a Peer, or None")
+        raise TypeError(f"{who} {target!r}: give a Peer, or None")
     return target
 
 
@@ -144,9 +160,10 @@ class Balancer:
     """What was picked for the state machine and is of no use to it, or what was raised then: for whoever asks next."""
 
     def __init__(self, peers: Iterable[Peer] = ()) -> None:
+        """Raises `RegistrationError` if one of them is none, or given twice."""
         self._peers: list[Peer] = []
         for peer in peers:
-            self.add(peer)
+            self._take_in(peer)
 
     @property
     def peers(self) -> tuple[Peer, ...]:
@@ -155,6 +172,10 @@ class Balancer:
 
     def add(self, peer: Peer) -> None:
         """One more. Raises `RegistrationError` if it is among them, or no peer."""
+        self._forget_closed()  # or those of a provider that comes and goes would pile up where nobody asks
+        self._take_in(peer)
+
+    def _take_in(self, peer: Peer) -> None:
         if not isinstance(peer, Peer):  # pyright: ignore[reportUnnecessaryIsInstance] - not all callers are checked
             raise RegistrationError(f"{peer!r} is no Peer: give what `connect` gives")
         if peer in self._peers:
@@ -180,9 +201,12 @@ class Balancer:
                 return left
         for peer in self._peers:
             if not peer.is_open:
-                self._peers = [each for each in self._peers if each.is_open]
+                self._forget_closed()
                 break
         return self.choose(self._peers, request) if self._peers else None
+
+    def _forget_closed(self) -> None:
+        self._peers = [each for each in self._peers if each.is_open]
 
     def next_relays(self) -> Relays | None:
         """The same without a look at the request, for the state machine. None too if the peer is none that it knows, or
@@ -192,7 +216,9 @@ class Balancer:
             return None
         try:
             peer = self(None)
-            relays = None if peer is None else peer.relays
+            relays = (
+                None if peer is None else check_peer(peer, f"choose of {type(self).__name__} gave").relays
+            )
         except BaseException as exc:
             self._left = exc
             return None
@@ -258,8 +284,12 @@ class ConsistentHash(Balancer):
 
     def choose(self, peers: list[Peer], request: Any) -> Peer:
         """The one whose name and the key together have the highest hash: rendezvous hashing."""
-        key = self._key(request)
-        data = key.encode() if isinstance(key, str) else bytes(key)
+        data = self._key(request)
+        if isinstance(data, str):
+            data = data.encode()
+        elif not isinstance(data, bytes | bytearray | memoryview):  # pyright: ignore[reportUnnecessaryIsInstance] - not all callers are checked
+            # `bytes` would take a number for a length: a remote that may choose the number could have a gigabyte made.
+            raise TypeError(f"key= gave {data!r}: give bytes or text, str(number) for a number")
 
         def weight(peer: Peer) -> tuple[int, str]:
             name = self._name_of(peer)

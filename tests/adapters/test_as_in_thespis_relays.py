@@ -110,14 +110,24 @@ async def test_relay_disappeared() -> None:
 async def test_relay_sending_after_it_disappeared() -> None:
     """Calls fail with `InternalServerError`, one-way messages with an event at the relay. The client's connection stays."""
     there = Sum()
-    async with relayed(there.services) as (client, hops):
+    async with AsyncExitStack() as stack:
+        provider = await stack.enter_async_context(serve(TCP, there.services, wireformat="cbor"))
+        target = await stack.enter_async_context(connect(provider.url, wireformat="cbor"))
+        relay = await stack.enter_async_context(serve(TCP, RelayMap(target, remotes), wireformat="cbor"))
+        client = await stack.enter_async_context(connect(relay.url, wireformat="cbor"))
         assert await client.remote(remotes).call(Show()) == 5
-        await hops[0].close()
+        told = Told(await first_peer(relay))
+        await target.close()
         for _ in range(3):
             with pytest.raises(RemoteError) as caught:
                 await client.remote(remotes).call(Show())
             assert caught.value.kind is ErrorKind.INTERNAL_SERVER_ERROR
             await client.remote(remotes).send(Add(1))
+        failures = await told.failures(6)
+        assert [(each.kind, each.cid > 0) for each in failures] == [
+            (FailureKind.RELAY_GONE, True),
+            (FailureKind.RELAY_GONE, False),
+        ] * 3
         assert client.is_open
     assert there.sum == 5
 

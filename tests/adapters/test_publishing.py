@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import pytest
@@ -39,6 +40,8 @@ from duologue import (
     connect,
     serve,
 )
+from duologue.pubsub import PeerSubscription
+from duologue_adapters.peer import DriverPeer
 
 SUBSCRIBERS = int(os.environ.get("DUOLOGUE_SUBSCRIBERS", "1000"))
 """At once, by real connections; on trio, and with the other policies, a fifth of them."""
@@ -219,6 +222,32 @@ async def test_subscribe_vanish_and_again() -> None:
             assert ticks.subscriptions == ()
             assert not core_of(peer).outgoing._line.feeds
         assert len(ticks._subscriptions) == 0
+
+
+@pytest.mark.fault(84)
+async def test_a_thousand_that_subscribe_and_disconnect() -> None:
+    """Each with a connection of its own, which closes or is cut: nothing is left of any, here or at the server."""
+    ticks = PubSub(ticker)
+    subscribed = most = 0
+
+    def greet(peer: Peer) -> None:
+        nonlocal subscribed
+        ticks.subscribe(peer)
+        subscribed += 1
+
+    limits = Limits(discard_timeout=0.01)
+    async with serve("mem://churn", ticks, wireformat="msgpack", on_peer=greet, limits=limits) as server:
+        for number in range(CYCLES // 10):
+            async with connect(server.url, wireformat="msgpack") as peer:
+                await until(lambda number=number: subscribed > number)  # type: ignore[misc]
+                most = max(most, len(ticks.subscriptions))
+                if number % 2:
+                    cast("DriverPeer", peer).abort()
+        await until(lambda: not ticks.subscriptions and not tuple(server.peers))
+    assert 0 < most < 100, "they end as they come, and not all in the end"
+    del peer
+    collect()
+    assert sum(isinstance(each, PeerSubscription) for each in gc.get_objects()) == 0
 
 
 @pytest.mark.fault(84)

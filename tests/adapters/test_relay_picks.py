@@ -288,6 +288,70 @@ async def test_a_flood_while_functions_take_their_time() -> None:
         await stage.until_idle()
 
 
+@pytest.mark.parametrize("how", ["ends", "goes on"])
+async def test_functions_that_never_come_to_an_end(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They have the time of a call at the provider, and a one-way message its patience. With as many as may be parked the
+    connection is as usable as before, when that time is over; also if the function does not mind being cancelled.
+    """
+    monkeypatch.setattr("duologue_adapters.relaying.SEND_PATIENCE", 0.5)
+    targets: list[Peer] = []
+    hanging = True
+    go_on = anyio.Event()
+
+    async def pick(request: RelayRequest) -> Peer:
+        if hanging and how == "ends":
+            await anyio.sleep_forever()
+        elif hanging:
+            with anyio.CancelScope(shield=True):
+                await go_on.wait()
+        return targets[0]
+
+    def make(target: Peer) -> RelayMap:
+        targets.append(target)
+        return RelayMap(pick, tools, timeout=0.5)
+
+    async with relaying(make, limits=Limits(parked=10)) as stage, anyio.create_task_group() as group:
+        told, remote = Told(stage.asking), stage.client.remote(tools)
+
+        async def call() -> None:
+            with pytest.raises(CallTimeout):
+                await remote.call(Hold(name="never"), timeout=None)
+
+        async with anyio.create_task_group() as calls:
+            await remote.send(Say(text="never"))
+            for _ in range(20):
+                calls.start_soon(call)
+        kinds = Counter(each.kind for each in await told.failures(21))
+        assert kinds == {FailureKind.TIMEOUT: 20, FailureKind.DROPPED: 1}
+        hanging = False
+        assert await remote.call(Add(a=1, b=1)) == 2
+        go_on.set()
+        await stage.until_idle()
+        assert stage.there.began == stage.there.said == []
+        group.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("timeout", [None, float("inf")])
+async def test_functions_may_take_for_ever_if_calls_may(timeout: float | None) -> None:
+    """Then the end of the connection ends them."""
+    targets: list[Peer] = []
+    go_on = anyio.Event()
+
+    async def pick(request: RelayRequest) -> Peer:
+        await go_on.wait()
+        return targets[0]
+
+    def make(target: Peer) -> RelayMap:
+        targets.append(target)
+        return RelayMap(pick, tools, timeout=timeout)
+
+    async with relaying(make) as stage, anyio.create_task_group() as group:
+        group.start_soon(stage.client.remote(tools).call, Add(a=1, b=1))
+        await until(lambda: State(stage.asking).handlers == 1)
+        go_on.set()
+    await stage.until_idle()
+
+
 async def test_a_function_that_asks_the_one_who_asked() -> None:
     """It calls back over the connection that the request came by, which goes on reading for that."""
     here = Tools()

@@ -25,12 +25,14 @@ from tests.adapters.relays import TCP, core_of, relaying
 from duologue import (
     CallTimeout,
     CloseReason,
+    FailureKind,
     Limits,
     Message,
     Namespace,
     Peer,
     RelayMap,
     RemoteError,
+    RequestFailed,
     Services,
     connect,
     serve,
@@ -190,7 +192,8 @@ async def test_a_flood_of_one_way_messages() -> None:
 
 @pytest.mark.fault(77)
 async def test_a_ring_of_relays() -> None:
-    """Each relays to the next, round and round: a call stops where no more may be owed, ends by time-out, and leaves nothing."""
+    """Each relays to the next, round and round: a call stops where no more may be owed, ends by time-out, which is told, and
+    leaves nothing."""
     limits = Limits(owed=20, parked=20, waiting=20, given_up=0.1)
     async with AsyncExitStack() as stack:
         relays = []
@@ -205,6 +208,7 @@ async def test_a_ring_of_relays() -> None:
             targets.append(await stack.enter_async_context(connect(url, wireformat="json", limits=limits)))
         client = await stack.enter_async_context(connect(relays[0].url, wireformat="json"))
         peers = [*targets, *(peer for relay in relays for peer in relay.peers)]
+        observed = [peer.events() for relay in relays for peer in relay.peers]
         most = 0
         async with anyio.create_task_group() as group:
 
@@ -219,3 +223,9 @@ async def test_a_ring_of_relays() -> None:
                 await anyio.sleep(0.01)
         assert 1 < most <= limits.owed
         await until(lambda: all(State(peer).is_idle for peer in peers))
+        kinds: list[FailureKind] = []
+        for relay in relays:
+            await relay.close()
+        for events in observed:
+            kinds += [event.kind async for event in events if isinstance(event, RequestFailed)]
+        assert FailureKind.TIMEOUT in kinds

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from tests.core.harness import ECHO, START, Solo
 
 from duologue.protocol.errors import CloseReason, ConnectionClosed, FrameTooLarge
 from duologue.protocol.feed import Feed, FeedPolicy
 from duologue.protocol.lifecycle import Phase
-from duologue.protocol.limits import Limits
+from duologue.protocol.limits import KIB, Limits
 
 NARROW = Limits(outbox_high=100, outbox_low=50, max_frame=1024)
 
@@ -100,6 +102,17 @@ def test_a_full_feed_may_close_its_connection() -> None:
         publish(solo, feed, b"four")
 
 
+@pytest.mark.fault(43)
+@pytest.mark.parametrize(("size", "room"), [(10, 1000), (10 * KIB, 102)])
+def test_a_feed_is_bounded_if_nothing_is_said(size: int, room: int) -> None:
+    """At most 1,000 messages wait, and at most 1 MiB of them."""
+    solo, feed = Solo(Limits(outbox_high=100, outbox_low=50)), Feed()
+    solo.send(bytes(100))
+    publish(solo, feed, *[bytes(size)] * 1200)
+    assert (feed.waiting, feed.dropped) == (room, 1200 - room)
+
+
+@pytest.mark.fault(43)
 def test_bytes_are_bounded_too() -> None:
     """As many go as are needed; one that is alone may be larger than the bound."""
     solo = blocked()
@@ -153,10 +166,12 @@ def test_what_can_not_be_sent_is_refused_and_harms_nothing() -> None:
     [
         (0, 1, "close", "at least 1 message"),
         (1, 0, "close", "1 byte"),
+        (float("nan"), 1, "close", "at least 1 message"),
+        (1, float("nan"), "close", "1 byte"),
         (1, 1, "forget", "drop_oldest, drop_newest, close"),
     ],
 )
-def test_a_feed_needs_room_and_a_policy(limit: int, bytes_limit: int, policy: FeedPolicy, text: str) -> None:
+def test_a_feed_needs_room_and_a_policy(limit: Any, bytes_limit: Any, policy: FeedPolicy, text: str) -> None:
     """Each mistake is refused when the feed is made."""
     with pytest.raises(ValueError, match=text):
         Feed(limit, bytes_limit, policy)

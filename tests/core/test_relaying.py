@@ -31,7 +31,13 @@ from duologue.protocol.errors import (
     RelayRefused,
     SendTimeout,
 )
-from duologue.protocol.events import CallReceived, RelayTargetLost, RequestFailed, SendReceived
+from duologue.protocol.events import (
+    CallReceived,
+    IncomingRequest,
+    RelayTargetLost,
+    RequestFailed,
+    SendReceived,
+)
 from duologue.protocol.ids import ERROR_SID, RESPONSE_SID
 from duologue.protocol.lifecycle import Phase
 from duologue.protocol.limits import KIB, Limits
@@ -123,6 +129,49 @@ def test_while_the_gate_is_closed_calls_are_parked() -> None:
     assert isinstance(request, CallReceived)
     relay.asked.connection.relay(request, relay.other.connection.relays, START)
     assert [payload for _, _, payload in relay.other.sent()] == [b"later"]
+
+
+@WAYS
+@pytest.mark.parametrize("is_foreign", [False, True])
+@pytest.mark.fault(40, 78)
+def test_unread_answers_have_a_bound(sid: int, is_foreign: bool) -> None:
+    """As many bytes as its own handlers could leave unread; in place of more go errors, and when it reads, answers again.
+    Whether another connection gives the answers, or a driver has asked a peer that is none of ours.
+    """
+    limits = Limits(calls=4, max_frame=10 * KIB, outbox_high=16 * KIB, outbox_low=KIB)
+    relay = Relay(limits, other=Limits())
+    relay.link()
+    asked, payload = relay.asked.connection, bytes(9 * KIB)
+    answered: list[IncomingRequest] = []
+
+    def ask(cid: int) -> None:
+        if is_foreign:
+            answered.extend(requests(relay.asked.feed(frame(PICKED, cid, b""))))
+        else:
+            relay.ask(cid, b"", sid)
+
+    def answer() -> None:
+        for _, cid, _ in relay.other.sent():
+            relay.answer(cid, payload)
+        while answered:
+            asked.respond(answered.pop(0), payload, START)
+
+    for cid in range(1, 51):
+        ask(cid)
+    answer()
+    most = limits.outbox_high + limits.calls * limits.max_frame
+    assert most - 10 * KIB < asked.outbox.answers < most + 50 * 160
+    failures = [each for each in relay.told() if isinstance(each, RequestFailed)]
+    sent = relay.asked.sent()
+    assert [each[1] for each in sent] == list(range(1, 51))
+    passed = [each for each in sent if each[0] == RESPONSE_SID]
+    assert len(passed) == most // (9 * KIB)
+    assert {error_kind(each) for each in sent[len(passed) :]} == {"InternalServerError"}
+    assert [each.kind for each in failures] == [FailureKind.OVERLOADED] * (50 - len(passed))
+    ask(51)
+    answer()
+    assert [each[:2] for each in relay.asked.sent()] == [(RESPONSE_SID, 51)]
+    nothing_held({"asked": relay.asked, "other": relay.other})
 
 
 def test_an_id_that_is_in_use_is_refused(relay: Relay) -> None:

@@ -106,6 +106,31 @@ def test_subscribing_twice_is_a_mistake() -> None:
     pubsub.listen(heard)
 
 
+@pytest.mark.parametrize("wrong", [ticker, "peer", None])
+def test_only_a_peer_subscribes(wrong: Any) -> None:
+    """The error says what there is for others."""
+    pubsub = PubSub(ticker)
+    with pytest.raises(
+        RegistrationError, match=r"is no Peer, so it can't subscribe; for a function .* listen"
+    ):
+        pubsub.subscribe(wrong)
+    assert pubsub.subscriptions == ()
+
+
+def test_a_listener_is_a_function_that_can_just_be_called() -> None:
+    """What is none would fail with each message, and nobody would await what an `async def` gives."""
+
+    async def hear(message: Message[Any]) -> None:
+        raise AssertionError
+
+    pubsub = PubSub(ticker)
+    wrong: Any
+    for wrong in (hear, 3, None):
+        with pytest.raises(RegistrationError, match="can't listen, since nobody would await it: give a plain `def`"):
+            pubsub.listen(wrong)
+    assert pubsub.subscriptions == ()
+
+
 def test_after_unsubscribing_nothing_comes() -> None:
     """And nothing is kept of the peer. Ending a subscription is the same, and may be done twice."""
     pubsub = PubSub(ticker)
@@ -213,15 +238,6 @@ def test_a_listener_hears_messages() -> None:
     assert heard[0] is message
     assert (subscription.sent, subscription.waiting, subscription.dropped) == (2, 0, 0)
     assert "2 sent" in repr(subscription)
-
-
-def test_a_listener_must_not_be_async() -> None:
-    """Nobody would await what it returns. The text says what there is instead."""
-
-    async def hear(message: Message[Any]) -> None: ...
-
-    with pytest.raises(RegistrationError, match="nobody would await it: give a plain function"):
-        PubSub(ticker).listen(hear)  # type: ignore[arg-type]
 
 
 def test_a_listener_that_raises_disturbs_nobody() -> None:

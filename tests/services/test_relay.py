@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections import Counter
 from typing import Any
 
@@ -145,6 +147,20 @@ def test_a_key_may_be_text_and_names_ones_own() -> None:
     assert ConsistentHash([NotingPeer("")], key=lambda request: "k")(request()) is not None
 
 
+@pytest.mark.parametrize("key", [5, -1, None, 10**9])
+def test_a_key_that_is_no_text_is_refused(key: Any) -> None:
+    """A number above all: taken for the bytes of a key it was so many zeros, all the same for as long as there was memory."""
+    balancer = ConsistentHash([NotingPeer("a")], key=lambda request: key)
+    with pytest.raises(TypeError, match=r"key= gave .*: give bytes or text, str\(number\) for a number"):
+        balancer(request())
+
+
+def test_bytes_of_any_kind_are_a_key() -> None:
+    peers = [NotingPeer(name) for name in "abcde"]
+    kinds: list[Any] = [b"key", "key", bytearray(b"key"), memoryview(b"key")]
+    assert len({ConsistentHash(peers, key=lambda _, key=key: key)(request()) for key in kinds}) == 1  # type: ignore[misc]
+
+
 def test_nobody_is_none() -> None:
     """Which means that there is no handler now."""
     assert RoundRobin()(request()) is None
@@ -176,6 +192,33 @@ def test_a_peer_is_added_once_and_removed_once() -> None:
         balancer.remove(peer)
 
 
+@pytest.mark.parametrize("wrong", [1, None, "tcp://somewhere:1"])
+def test_what_is_no_peer_is_not_taken_in(wrong: Any) -> None:
+    """It would fail each request from then on, also those that another peer could answer."""
+    with pytest.raises(RegistrationError, match="is no Peer"):
+        RoundRobin([wrong])
+    balancer = RoundRobin()
+    with pytest.raises(RegistrationError, match="is no Peer"):
+        balancer.add(wrong)
+    assert balancer.peers == ()
+    peer = NotingPeer()
+    with pytest.raises(RegistrationError, match="is among the peers already"):
+        RoundRobin([peer, peer])
+
+
+def test_a_policy_that_chooses_no_peer_is_a_mistake_of_its_own() -> None:
+    """The text says whose, also where the state machine asks it."""
+
+    class Wrong(RoundRobin):
+        def choose(self, peers: list[Any], request: Any) -> Any:
+            return "tcp://somewhere:1"
+
+    balancer = Wrong([NotingPeer()])
+    assert balancer.next_relays() is None
+    with pytest.raises(TypeError, match="choose of Wrong gave 'tcp://somewhere:1': give a Peer, or None"):
+        balancer(request())
+
+
 def test_whoever_cleans_up_need_not_know_whether_a_closed_peer_was_forgotten() -> None:
     """It is forgotten with the next request. Removing it does no harm before that, nor after it."""
     before, after = NotingPeer("before"), NotingPeer("after")
@@ -185,6 +228,20 @@ def test_whoever_cleans_up_need_not_know_whether_a_closed_peer_was_forgotten() -
     assert balancer(request()) is None
     balancer.remove(after)
     assert balancer.peers == ()
+
+
+def test_a_provider_that_comes_and_goes_leaves_nothing_behind_where_nobody_asks() -> None:
+    """A closed peer is forgotten with the next that is added, too, and not only with the next request."""
+    balancer = RoundRobin()
+    former: list[weakref.ref[NotingPeer]] = []
+    for _ in range(100):
+        peer = NotingPeer()
+        balancer.add(peer)
+        former.append(weakref.ref(peer))
+        peer.open = False
+    del peer
+    gc.collect()
+    assert sum(each() is not None for each in former) == 1
 
 
 @pytest.mark.parametrize("policy", [RoundRobin, LeastOutstanding])
@@ -251,6 +308,8 @@ def test_what_a_function_may_look_at() -> None:
     ("arguments", "timeout", "error", "text"),
     [
         ((17, calc), 1.0, RegistrationError, "neither a Peer nor a function"),
+        ((RoundRobin, calc), 1.0, RegistrationError, r"give, for example, RoundRobin\(peers\)"),
+        ((print, calc), "5", RegistrationError, "a timeout of '5'"),
         ((print,), 1.0, RegistrationError, "without services"),
         ((print, calc, calc), 1.0, ServiceIdError, "given twice"),
         ((print, calc), -1.0, RegistrationError, "a timeout of -1.0"),
@@ -258,7 +317,7 @@ def test_what_a_function_may_look_at() -> None:
     ],
 )
 def test_mistakes_are_found_when_it_is_made(
-    arguments: Any, timeout: float, error: type[Exception], text: str
+    arguments: Any, timeout: Any, error: type[Exception], text: str
 ) -> None:
     """Not with the first request."""
     with pytest.raises(error, match=text):

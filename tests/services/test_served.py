@@ -104,6 +104,43 @@ def test_only_maps_and_only_what_is_there() -> None:
         maps.remove(Services(adding))
 
 
+def test_one_of_the_maps_may_be_left_out_for_one_who_has_them_all() -> None:
+    """Others have it still, and what comes and goes in the whole does so in the part."""
+    adder, relay = Services(adding), RelayMap(print, subtracting)
+    whole = ServiceMaps(adder, relay)
+    own = ServiceMaps(whole)
+    of_all, of_one = whole.router(PlainFormat()), own.router(PlainFormat())
+    own.remove(adder)
+    assert kinds(of_all) == ["NoHandlerRoute", "RelayRoute", "NoneType"]
+    assert kinds(of_one) == ["NoneType", "RelayRoute", "NoneType"]
+    assert set(own.sids()) == {SUB}
+    assert (own.name_of(SUB), own.name_of(ADD)) == ("s::Sub", f"0x{ADD:016x}")
+    assert "part of ServiceMaps: <RelayMap of s::Sub" in repr(own)
+    published = PubSub(news)
+    whole.add(published)
+    assert kinds(of_one) == ["NoneType", "RelayRoute", "PublishRoute"]
+    own.remove(relay)
+    assert kinds(of_one) == ["NoneType", "NoneType", "PublishRoute"]
+    whole.remove(adder)
+    whole.add(adder)
+    assert (kinds(of_all)[0], kinds(of_one)[0]) == ("NoHandlerRoute", "NoneType")
+    own.add(adder)
+    assert kinds(of_one) == ["NoHandlerRoute", "NoneType", "PublishRoute"]
+    with pytest.raises(RegistrationError, match="is not served here"):
+        own.remove(relay)
+    whole.remove(published)
+    assert kinds(of_one) == ["NoHandlerRoute", "NoneType", "NoneType"]
+
+
+def test_maps_do_not_contain_themselves() -> None:
+    """Neither at once nor by another: whoever looked for a service there would never come to an end."""
+    inner = ServiceMaps()
+    outer = ServiceMaps(inner)
+    for one, other in ((inner, inner), (inner, outer)):
+        with pytest.raises(RegistrationError, match="one of its own maps"):
+            one.add(other)
+
+
 def test_a_map_need_not_tell_what_it_serves() -> None:
     """Then two with the same service are not found, and the first answers."""
 

@@ -14,7 +14,7 @@ from duologue_contrib.actors.circles import running, waiting_for
 from duologue_contrib.actors.endings import end_in, raise_end_in
 from duologue_contrib.actors.errors import ActorFailed, ActorStopped, StopReason, handler_failed, named
 from duologue_contrib.actors.mailbox import GIVEN_UP, Letter, Mailbox
-from duologue_contrib.actors.settings import Rest, Settings
+from duologue_contrib.actors.settings import Rest, Settings, check_rest
 from duologue_contrib.actors.supervision import Escalate, Restart, Resume, Supervisor, logger
 
 if TYPE_CHECKING:
@@ -80,7 +80,8 @@ class Cell:
             raise refusal(self.kind, message)
 
     def begin_stop(self, rest: Rest) -> None:
-        """Take no more messages, and end when the current one, or all, are handled."""
+        """Take no more messages, and end when the current one, or all, are handled. Raises `ValueError`."""
+        check_rest(rest)
         self._close()
         if rest == "drop":
             self._drop("it has stopped")

@@ -57,7 +57,7 @@ class Keyed(Generic[K]):
         limits: Limits,
         clock: Clock,
     ) -> None:
-        if limit < 1 or (idle is not None and not idle > 0):
+        if not limit >= 1 or (idle is not None and not idle > 0):
             raise ValueError(
                 f"limit={limit}, idle={idle}: give room for at least 1 actor, and more than 0 seconds, or None for ever"
             )

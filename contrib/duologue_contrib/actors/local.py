@@ -100,7 +100,8 @@ def seconds_of(timeout: Timeout, default: float | None) -> float | None:
     """What a user gave as a timeout, in seconds; None for ever. Raises `ValueError`."""
     if timeout is DEFAULT:
         return default
-    assert timeout is None or isinstance(timeout, int | float)
+    if timeout is not None and not isinstance(timeout, int | float):
+        raise TypeError(f"timeout={timeout!r}: give seconds, or None to wait for ever")
     if timeout is not None and not timeout >= 0:
         raise ValueError(
             f"a timeout of {timeout!r}: give seconds, 0 for not waiting, or None for waiting for ever"

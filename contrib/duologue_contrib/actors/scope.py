@@ -10,14 +10,14 @@ from typing import Any, TypeVar
 import anyio
 import anyio.abc
 
-from duologue import Limits, RegistrationError
+from duologue import Limits
 from duologue_contrib.actors.actor import Actor
 from duologue_contrib.actors.cell import Cell
 from duologue_contrib.actors.clock import Clock, LoopClock
 from duologue_contrib.actors.errors import ActorStopped
 from duologue_contrib.actors.keyed import Keyed, class_made_by
 from duologue_contrib.actors.local import LocalAddress
-from duologue_contrib.actors.settings import Rest, Settings
+from duologue_contrib.actors.settings import Rest, Settings, check_rest
 from duologue_contrib.actors.supervision import FailureLog, FailurePolicy, Stop
 
 K = TypeVar("K")
@@ -59,12 +59,12 @@ class ActorScope:
         `lambda: Counter(5)`. `mailbox` is how many messages have room; more wait at the sender. `failure` says what
         follows when a handler raises: `Stop()`, `Resume()`, `Restart(limit=, within=)`, `Escalate()`.
 
-        Raises what `make` or `started()` has raised, `RegistrationError` for what makes no actor, and `ActorStopped` when
+        Raises what `make` or `started()` has raised, `TypeError` for what makes no actor, and `ActorStopped` when
         the scope is being left.
         """
         if not callable(make):
-            raise RegistrationError(
-                f"{make!r} is to make an actor, and can't be called: give its class, or a function that returns one"
+            raise TypeError(
+                f"{make!r} makes no actor: give its class, or a function, such as lambda: Counter(5)"
             )
         cell = self._open(make, class_made_by(make), self._settings(mailbox, failure), name)
         cell.starter_waits = True
@@ -80,7 +80,8 @@ class ActorScope:
             finally:
                 del failed  # its traceback holds this frame
         if cell.reason is not None:
-            raise ActorStopped(cell.name, why="its scope is being left")
+            why = "its scope is being left" if self._is_ending else "it has stopped before it was started"
+            raise ActorStopped(cell.name, why=why)
         return cell.address
 
     def keyed(
@@ -164,6 +165,7 @@ async def actor_scope(
 
     `ActorFailed` comes out of it, in an `ExceptionGroup`, when an actor fails whose supervision says so.
     """
+    check_rest(rest)
     async with anyio.create_task_group() as tasks:
         scope = ActorScope(tasks, limits, clock or LoopClock())
         try:

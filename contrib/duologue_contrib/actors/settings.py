@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
-from duologue import RegistrationError
-from duologue_contrib.actors.supervision import FailureLog, FailurePolicy
+from duologue_contrib.actors.supervision import FailureLog, FailurePolicy, check_policy
 
 Rest = Literal["drop", "drain"]
 """What becomes of the messages in the mailbox of an actor that is to stop: they fail, or are handled before."""
+
+
+def check_rest(rest: object) -> None:
+    """Raises `ValueError` for what is none: taken for the other one, it would lose messages, or wait for them."""
+    if rest not in get_args(Rest):
+        raise ValueError(f"rest={rest!r}: give {' or '.join(map(repr, get_args(Rest)))}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +30,8 @@ class Settings:
     now: Callable[[], float]
 
     def __post_init__(self) -> None:
-        if not isinstance(self.failure, FailurePolicy):  # pyright: ignore[reportUnnecessaryIsInstance] - not all callers are checked
-            raise RegistrationError(
-                f"failure={self.failure!r}: give Stop(), Resume(), Restart(limit=..., within=...) or Escalate()"
-            )
-        if self.mailbox < 1:
+        check_policy(self.failure)
+        if not self.mailbox >= 1:
             raise ValueError(
                 f"mailbox={self.mailbox}: give the number of messages that have room, at least 1"
             )

@@ -42,15 +42,25 @@ class Restart:
     then: Stop | Escalate = Escalate()
 
     def __post_init__(self) -> None:
-        if self.limit < 1 or not self.within > 0:
+        if not self.limit >= 1 or not self.within > 0:
             raise ValueError(
                 f"Restart(limit={self.limit}, within={self.within}): give at least 1 restart, in more than 0 seconds; "
                 "or Stop(), where there is to be none"
             )
+        if not isinstance(self.then, Stop | Escalate):  # pyright: ignore[reportUnnecessaryIsInstance] - not all callers are checked
+            raise TypeError(f"then={self.then!r}: give Stop() or Escalate()")
 
 
 FailurePolicy = Stop | Resume | Restart | Escalate
 """What an actor may be given as `failure=`."""
+
+
+def check_policy(policy: object) -> None:
+    """Raises `TypeError` for what is none. A class in place of its object would be taken for `Stop()` when it is too late."""
+    if not isinstance(policy, FailurePolicy):
+        raise TypeError(
+            f"failure={policy!r}: give Stop(), Resume(), Restart(limit=3, within=60) or Escalate()"
+        )
 
 
 class Supervisor:

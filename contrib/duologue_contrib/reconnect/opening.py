@@ -51,10 +51,11 @@ def reconnecting(
     `NotConnected` where there is no connection. `backoff` says how long to wait between attempts, and how often to
     try. `gives_up` is asked about the error of each attempt, and of each connection's end, whether trying again is useless.
 
-    Raises `UnknownScheme`, `UnknownWireFormat` and `PluginError` here; entering raises what `connect` and `on_connect` raise.
+    Raises `UnknownScheme`, `UnknownWireFormat`, `PluginError` and `TypeError` here; entering raises what `connect` and `on_connect` raise.
     """
     if first not in ("now", "wait", "later"):
         raise ValueError(f"first={first!r}: give 'now', 'wait' or 'later'")
+    _check(on_connect, on_event, gives_up, backoff)
     codecs = find_wireformat(wireformat) if isinstance(wireformat, str) else wireformat
 
     def attempt() -> AbstractAsyncContextManager[Peer]:
@@ -80,6 +81,19 @@ def reconnecting(
             yield client
 
     return running()
+
+
+def _check(on_connect: object, on_event: object, gives_up: object, backoff: object) -> None:
+    """Refuse here what would else fail each attempt, and be tried again for ever."""
+    for name, given in (("on_connect", on_connect), ("on_event", on_event)):
+        if given is not None and not callable(given):
+            raise TypeError(f"{name}={given!r}: give a function")
+    if not callable(gives_up):
+        raise TypeError(f"gives_up={gives_up!r}: give a function of an error, such as is_permanent")
+    if not isinstance(backoff, Backoff):
+        raise TypeError(
+            f"backoff={backoff!r}: give Backoff(...), with what is to be different from its defaults"
+        )
 
 
 @asynccontextmanager

@@ -30,7 +30,7 @@ class Feed:
         self, limit: int = FEED_LENGTH, bytes_limit: int = FEED_BYTES, policy: FeedPolicy = "drop_oldest"
     ) -> None:
         """Raises `ValueError` for a limit under 1, or an unknown policy."""
-        if limit < 1 or bytes_limit < 1:
+        if not (limit >= 1 and bytes_limit >= 1):
             raise ValueError("a feed has room for at least 1 message and 1 byte")
         if policy not in get_args(FeedPolicy):
             raise ValueError(f"a feed's policy is one of {', '.join(get_args(FeedPolicy))}, not {policy!r}")

@@ -53,6 +53,9 @@ class Running:
         self._header = framing.header
         self._overhead = framing.overhead
         self._max_payload = limits.max_frame - framing.overhead
+        self._most_unread = limits.outbox_high + limits.calls * limits.max_frame
+        """Bytes of answers that may wait for the remote to read: as much as the handlers here could leave there. Relayed calls
+        take no permits, so nothing else bounds their answers while the gate is closed."""
         self._outbox = outbox
         self._events = events
         self.running: dict[IncomingRequest, None] = {}
@@ -81,6 +84,9 @@ class Running:
             size = len(payload)
             if size > self._max_payload:
                 self.fail(request, FailureKind.FRAME_TOO_LARGE, now)
+                return
+            if not request.permit and self._outbox.answers + size > self._most_unread:
+                self.fail(request, FailureKind.OVERLOADED, now)
                 return
             del self._by_id[request.cid]
             header = self._header(self._overhead + size, RESPONSE_SID, request.cid)
@@ -182,6 +188,9 @@ class Running:
         size = len(payload)
         if size > self._max_payload:
             self.fail(call, FailureKind.FRAME_TOO_LARGE, now)
+            return
+        if self._outbox.answers + size > self._most_unread:
+            self.fail(call, FailureKind.OVERLOADED, now)
             return
         call.is_ended = True
         cid = call.cid

@@ -12,7 +12,7 @@ import anyio
 import pytest
 from tests.contrib.actors.common import Add, Counter, Fail, Hold, Note, Troupe, outcome_of, outcomes_of, until
 
-from duologue import Executed, RegistrationError, RemoteError
+from duologue import Executed, RemoteError
 from duologue_contrib.actors import Actor, ActorStopped, StopReason, actor_scope, handles
 
 LONGEST = float(os.environ.get("DUOLOGUE_LONGEST", "60"))
@@ -43,11 +43,46 @@ async def test_an_actor_that_can_not_be_made_raises_where_it_is_started() -> Non
             await actors.start(lambda: Counter(troupe, str(1 // 0)))
         with pytest.raises(TypeError, match="derive its class from Actor"):
             await actors.start(lambda: object())  # type: ignore[arg-type, return-value]
-        with pytest.raises(RegistrationError, match="give its class, or a function"):
-            await actors.start(Counter(troupe))  # type: ignore[arg-type]
         assert len(actors) == 0
         assert await (await actors.start(lambda: Counter(troupe))).call(Add(1)) == 1
     assert troupe.notes == ["started one", "stopped one"]
+
+
+async def test_what_makes_no_actor_is_refused() -> None:
+    """An actor that is made already, in place of what makes it: nobody could make it anew."""
+    async with actor_scope() as actors:
+        for wrong in (Counter(Troupe()), None):
+            with pytest.raises(TypeError, match="makes no actor: give its class, or a function"):
+                await actors.start(wrong)  # type: ignore[arg-type]
+        assert len(actors) == 0
+
+
+async def test_an_actor_that_ends_itself_before_it_was_started() -> None:
+    """Whoever starts it is told so: the scope goes on."""
+
+    class Shy(Actor):
+        async def started(self) -> None:
+            await self.address.stop()
+
+    async with actor_scope() as actors:
+        with pytest.raises(ActorStopped, match="it has stopped before it was started"):
+            await actors.start(Shy)
+        assert await (await actors.start(lambda: Counter(Troupe()))).call(Add(1)) == 1
+
+
+async def test_words_that_are_none_are_refused() -> None:
+    """A stop that is neither of the two would lose messages, or wait for them, against what was meant."""
+    wrong: Any = "now"
+    with pytest.raises(ValueError, match="rest='now': give 'drop' or 'drain'"):
+        async with actor_scope(rest=wrong):
+            pytest.fail("entered")
+    async with actor_scope() as actors:
+        counter = await actors.start(lambda: Counter(Troupe()))
+        with pytest.raises(ValueError, match="rest='now'"):
+            await counter.stop(wrong)
+        with pytest.raises(TypeError, match="timeout='5'"):
+            await counter.call(Add(1), timeout="5")  # type: ignore[arg-type]
+        assert await counter.call(Add(1)) == 1
 
 
 async def test_whoever_starts_an_actor_and_gives_up_leaves_none() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+from typing import Any
 
 import anyio
 import pytest
@@ -183,7 +184,8 @@ async def test_a_send_that_waits_for_room_is_told_of_the_end(rest: str) -> None:
         assert troupe.notes == ["started one", "room", "waits", "stopped one"]
 
 
-async def test_a_mailbox_without_room_is_refused() -> None:
+@pytest.mark.parametrize("mailbox", [0, float("nan")])
+async def test_a_mailbox_without_room_is_refused(mailbox: Any) -> None:
     async with actor_scope() as actors:
-        with pytest.raises(ValueError, match="mailbox=0"):
-            await actors.start(lambda: Counter(Troupe()), mailbox=0)
+        with pytest.raises(ValueError, match=f"mailbox={mailbox}"):
+            await actors.start(lambda: Counter(Troupe()), mailbox=mailbox)

@@ -19,7 +19,7 @@ from tests.contrib.actors.common import (
     until,
 )
 
-from duologue import Executed, RegistrationError, RemoteError
+from duologue import Executed, RemoteError
 from duologue_contrib.actors import (
     ActorFailed,
     ActorStopped,
@@ -226,15 +226,30 @@ async def test_the_log_of_failures_is_bounded(caplog: pytest.LogCaptureFixture) 
     ]
 
 
-@pytest.mark.parametrize(("limit", "within"), [(0, 1.0), (-1, 1.0), (1, 0.0), (1, float("nan"))])
-def test_a_policy_that_makes_no_sense_is_refused(limit: int, within: float) -> None:
+@pytest.mark.parametrize(
+    ("limit", "within"), [(0, 1.0), (-1, 1.0), (float("nan"), 1.0), (1, 0.0), (1, float("nan"))]
+)
+def test_a_policy_that_makes_no_sense_is_refused(limit: Any, within: float) -> None:
     with pytest.raises(ValueError, match="Restart"):
         Restart(limit=limit, within=within)
 
 
-async def test_what_is_no_policy_is_refused_at_once() -> None:
-    """A class for an object of it, say: else the first failure would be the time to learn of it."""
+@pytest.mark.parametrize("policy", [Restart, Escalate, Stop, "restart", None])
+async def test_what_is_no_policy_is_refused(policy: Any) -> None:
+    """A class in place of its object, above all: it was taken for `Stop()`, and that showed with the first failure."""
     async with actor_scope() as actors:
-        for nonsense in (Restart, "restart", None):
-            with pytest.raises(RegistrationError, match=r"give Stop\(\), Resume\(\), Restart"):
-                await actors.start(lambda: Counter(Troupe()), failure=nonsense)  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match=r"failure=.* give Stop\(\), Resume\(\)"):
+            await actors.start(lambda: Counter(Troupe()), failure=policy)
+        with pytest.raises(TypeError, match="failure="):
+            actors.keyed(counter_of, key="amount", limit=1, failure=policy)
+        assert len(actors) == 0
+
+
+@pytest.mark.parametrize("then", [Escalate, Resume(), None])
+def test_what_can_not_follow_the_last_restart_is_refused(then: Any) -> None:
+    with pytest.raises(TypeError, match=r"then=.* give Stop\(\) or Escalate\(\)"):
+        Restart(limit=1, within=1, then=then)
+
+
+def counter_of(amount: int) -> Counter:
+    return Counter(Troupe())

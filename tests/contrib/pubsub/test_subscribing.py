@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -115,6 +116,23 @@ async def test_what_goes_wrong_is_an_answer() -> None:
         for _ in range(2):
             answer = await remote.call(Unsubscribe())
         assert answer == NotSubscribed()
+
+
+@pytest.mark.fault(48)
+async def test_names_by_the_ten_thousand() -> None:
+    """As many unknown names as a message can carry cost the same however many services are published."""
+    wanted = Subscribe(tuple(f"n{number}" for number in range(45_000)))
+
+    async def seconds(services: int) -> float:
+        pubsub = PubSub(*range(1000, 1000 + services))
+        async with subscriber(pubsub, Screen()) as peer:
+            began = time.process_time()
+            answer = await peer.remote(subscriptions).call(wanted, timeout=None)
+            assert isinstance(answer, UnknownServices)
+            assert len(answer.services) == 45_000
+            return time.process_time() - began
+
+    assert await seconds(500) < 5 * await seconds(1)
 
 
 @pytest.mark.fault(84)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import anyio
 import pytest
 from tests.adapters.common import Add, Tools, first_peer, tools, until
@@ -133,6 +135,11 @@ async def test_mistakes_are_told_where_they_are_made() -> None:
         reconnecting("mem://x", wireformat="json", first="soon")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="services="):
         reconnecting("mem://x", 7, wireformat="json")  # type: ignore[arg-type]
+    wrong: Any
+    for wrong in ({"on_connect": "login"}, {"on_event": 7}, {"gives_up": True}, {"backoff": 0.1}):
+        # Each attempt would fail of it, and be followed by another.
+        with pytest.raises(TypeError, match=rf"{next(iter(wrong))}=.*: give "):
+            reconnecting("mem://x", wireformat="json", **wrong)
 
 
 async def test_an_option_that_nobody_knows() -> None:

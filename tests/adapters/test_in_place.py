@@ -1,0 +1,126 @@
+"""Many requests that run in place: they take turns with all else that the event loop has to do."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import anyio
+import pytest
+from tests.adapters.common import (
+    QUICK,
+    State,
+    closed_event,
+    collect,
+    first_peer,
+    frame,
+    raw_client,
+    turn,
+    until,
+)
+from tests.adapters.relays import TCP
+
+from duologue import CloseReason, Context, Message, Namespace, Peer, PubSub, Services, serve
+from duologue_adapters.peer import DriverPeer
+
+COUNT = 200
+
+
+class Note(Message[int]):
+    number: int
+
+
+noting = Namespace("noting", [Note])
+
+
+class Notes:
+    """A service that runs in place, and what it was asked."""
+
+    def __init__(self) -> None:
+        self.got: list[int] = []
+        self.aborts_at = -1
+        self.services = Services(noting)
+        self.services.handler(Note, self.note, inline=True)
+
+    def note(self, msg: Note, ctx: Context) -> int:
+        self.got.append(msg.number)
+        if msg.number == self.aborts_at:
+            cast("DriverPeer", ctx.peer).abort()
+        return msg.number
+
+
+def burst(peer: Peer, *, is_call: bool) -> bytes:
+    """As many requests as one read gives."""
+    encode = peer.wireformat.codec(Note).encode
+    return b"".join(
+        frame(noting.sid(Note), (number + 1) * is_call, encode(Note(number))) for number in range(COUNT)
+    )
+
+
+@pytest.mark.fault(48)
+@pytest.mark.parametrize("is_call", [False, True])
+async def test_others_have_their_turn(is_call: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When they have run for long enough others go on, and then the rest is run, in order; nothing is lost."""
+    monkeypatch.setattr("duologue_adapters.dispatch.INLINE_TIME", 0.0)
+    notes = Notes()
+    seen: list[int] = []
+    async with serve(TCP, notes.services, wireformat="msgpack") as server, raw_client(server.url) as raw:
+        peer = await first_peer(server)
+
+        async def look() -> None:
+            while len(notes.got) < COUNT:
+                seen.append(len(notes.got))
+                await turn()
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(look)
+            await raw.send(burst(peer, is_call=is_call))
+        assert notes.got == list(range(COUNT))
+        assert len(set(seen)) > COUNT // 4
+        if is_call:
+            assert [(await raw.frame())[1] for _ in range(COUNT)] == list(range(1, COUNT + 1))
+        await until(lambda: State(peer).is_idle)
+
+
+@pytest.mark.fault(48)
+async def test_what_is_published_does_not_stop_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A burst of messages to be published is the case that matters: each of them costs as much as there are subscribers."""
+    monkeypatch.setattr("duologue_adapters.dispatch.INLINE_TIME", 0.0)
+    topic, got, seen = PubSub(noting), list[int](), set[int]()
+    topic.listen(lambda message: got.append(cast("Note", message).number))
+    async with serve(TCP, topic, wireformat="msgpack") as server, raw_client(server.url) as raw:
+        await raw.send(burst(await first_peer(server), is_call=False))
+        while len(got) < COUNT:
+            seen.add(len(got))
+            await turn()
+    assert got == list(range(COUNT))
+    assert len(seen) > COUNT // 4
+
+
+async def test_the_end_comes_behind_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A remote sends and hangs up: all of it is handled before the end is told."""
+    monkeypatch.setattr("duologue_adapters.dispatch.INLINE_TIME", 0.0)
+    notes = Notes()
+    async with serve(TCP, notes.services, wireformat="msgpack", limits=QUICK) as server:
+        async with raw_client(server.url) as raw:
+            peer = await first_peer(server)
+            await raw.send(burst(peer, is_call=False))
+        event = await closed_event(peer)
+        assert notes.got == list(range(COUNT))
+        assert event.reason is CloseReason.CLOSED_BY_REMOTE
+
+
+@pytest.mark.parametrize("is_call", [False, True])
+async def test_a_connection_that_is_cut_with_some_left(
+    is_call: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By one of them: none that is left is run, nothing is held for any, and the end is told at once."""
+    monkeypatch.setattr("duologue_adapters.dispatch.INLINE_TIME", 0.0)
+    notes = Notes()
+    notes.aborts_at = COUNT // 2
+    async with serve(TCP, notes.services, wireformat="msgpack") as server, raw_client(server.url) as raw:
+        peer = await first_peer(server)
+        await raw.send(burst(peer, is_call=is_call))
+        await peer.wait_closed()
+        assert notes.got == list(range(COUNT // 2 + 1))
+        await until(lambda: State(peer).is_idle and not tuple(server.peers))
+    collect()
