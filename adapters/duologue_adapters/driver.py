@@ -10,8 +10,8 @@ from collections.abc import Callable
 from itertools import islice
 from typing import assert_never
 
-from duologue import CallBudget, Limits, Peer, PeerClosed, PeerInfo, ServiceMap, WireFormat
-from duologue.protocol.connection import Connection, ErrorBodies
+from duologue import CallBudget, Limits, Peer, PeerClosed, PeerInfo, WireFormat
+from duologue.protocol.connection import Connection
 from duologue.protocol.events import (
     CallFailed,
     CallReceived,
@@ -27,6 +27,7 @@ from duologue.protocol.events import (
     SendReceived,
     WritingFinished,
 )
+from duologue.protocol.failures import ErrorBodies
 from duologue.protocol.routes import Route
 from duologue_adapters.dispatch import Dispatcher
 from duologue_adapters.observers import Audience
@@ -75,11 +76,6 @@ class Driver(Peer, Receiver):
         """The link has not taken all that it was given."""
         self._is_reading = True
         self._permit_came = False
-        self._services: ServiceMap | None = None
-        self._is_draining = False
-        """It was told to drain, so what is sent in a handler has to say so."""
-        self._is_combined = False
-        """What is served is a map of maps that is this peer's own."""
         self._undispatched: list[Event] = []
         """Events that were left when an exception broke out."""
         self._timer: Timer | None = None

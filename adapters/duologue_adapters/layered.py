@@ -12,7 +12,7 @@ logger = logging.getLogger("duologue")
 LAST_WORDS = 1.0
 """Seconds in which the last that a layer has to say, a goodbye or what is wrong, can leave before the link is cut."""
 
-LONGEST_WORDS = 10
+LONGEST_WORDS = 60
 """So many times that long if there is much of it, such as a page, and in each some of it has left."""
 
 
@@ -50,6 +50,8 @@ class LayeredLink(Link, Receiver):
         self._lingers = False
         """For the one above it is over, and the layer's last words are on their way: then the link is cut here."""
         self._lingering: Job | None = None
+        self._said = 0
+        """Bytes of those last words, passed down."""
         self._timer: Timer | None = None
         self._timer_at = 0.0
 
@@ -257,24 +259,26 @@ class LayeredLink(Link, Receiver):
         self._lose(detail)
 
     async def _let_last_words_leave(self) -> None:
-        unsent = float("inf")
+        before = -1
         for _ in range(LONGEST_WORDS):
             await self._engine.sleep(LAST_WORDS)
-            left = self._below.unsent
-            if not 0 < left < unsent:
+            left = self._said - self._below.unsent
+            if not self._is_writing or left <= before:
                 return
-            unsent = left
+            before = left
 
     def _say_last_words(self) -> None:
         if self._is_writing:
             return
-        buffers = self._layer.data_to_send()
-        if buffers and not self._below.write(buffers):
-            self._is_writing = True
-        else:
-            self._below.end_writing()
-            if self._eof_received:
-                self._below.abort()
+        # As much as the link takes, and the rest when it has taken that.
+        while buffers := self._layer.data_to_send():
+            self._said += sum(map(len, buffers))
+            if not self._below.write(buffers):
+                self._is_writing = True
+                return
+        self._below.end_writing()
+        if self._eof_received:
+            self._below.abort()
 
     async def _change(self) -> None:
         """Wait until something may be over."""

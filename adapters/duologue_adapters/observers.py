@@ -20,6 +20,7 @@ _LOGGED = frozenset(
         FailureKind.NO_HANDLER,
         FailureKind.SERIALIZE,
         FailureKind.FRAME_TOO_LARGE,
+        FailureKind.RELAY_REFUSED,
     }
 )
 

@@ -33,6 +33,13 @@ from duologue_adapters.waiting import deadline_of, seconds_of, wait_among
 class DriverPeer(Driver):
     """One end of one connection: what users call, over the half that works."""
 
+    _services: ServiceMap | None = None
+    """What is served."""
+    _is_combined = False
+    """That is a map of maps, and this peer's own."""
+    _is_draining = False
+    """It was told to drain, so what is sent in a handler has to say so."""
+
     def __repr__(self) -> str:
         """Who it is, and what would have to be looked at if it stood still."""
         connection = self._connection

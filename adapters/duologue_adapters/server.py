@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import cast
 
 from duologue import DEFAULT, Peer, PeerSettings, Server, ServerSettings, ServiceMap
-from duologue.peer import Timeout
+from duologue.peer import SERVER_CLOSES, Timeout
 from duologue_adapters.context import running_request
 from duologue_adapters.engines.endings import end_of_process_in
 from duologue_adapters.handshakes import Handshakes
@@ -176,22 +176,22 @@ class DriverServer(Server):
         self._handshakes.cut_all()
         self._settle()
 
-    async def drain(self, *, timeout: Timeout = DEFAULT) -> bool:
+    async def drain(self, reason: str = SERVER_CLOSES, *, timeout: Timeout = DEFAULT) -> bool:
         deadline_of(timeout, None, 0.0)  # refuses what is none, before anything is stopped
         self.stop()
         is_waited_for = self._is_waited_for()
         peers = tuple(self._peers)
         for peer in peers:
-            peer.begin_drain("the server closes", timeout)
+            peer.begin_drain(reason, timeout)
         if not is_waited_for:
             await self.wait_closed()
         return all(peer.is_drained for peer in peers)
 
-    async def close(self, *, grace: float = 0.0) -> None:
+    async def close(self, reason: str = SERVER_CLOSES, *, grace: float = 0.0) -> None:
         self.stop()
         is_waited_for = self._is_waited_for()
         for peer in tuple(self._peers):
-            peer.begin_close("the server closes", grace)
+            peer.begin_close(reason, grace)
         if not is_waited_for:
             await self.wait_closed()
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -26,8 +28,21 @@ CONTENT_TYPES = {
 }
 """A list of our own: the system's differ from machine to machine, and some don't know that `.mjs` is a script."""
 
-LARGEST = 16 * 1024 * 1024
-"""A file is read at once, into memory, so a larger one is not there."""
+PIECE = 64 * 1024
+"""So much of a file is in memory at once for each who asks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What is at a path."""
+
+    content_type: str
+    size: int
+    """In bytes."""
+    tag: str
+    """Another one when the content is another."""
+    read: Callable[[int], bytes]
+    """The next piece of the content from an offset on. Empty where it ends, or can't be had any more."""
 
 
 class StaticFiles:
@@ -39,19 +54,30 @@ class StaticFiles:
         if not self._root.is_dir():
             raise NotADirectoryError(f"{folder} is no folder")
 
-    def find(self, path: str) -> tuple[str, bytes] | None:
-        """Content type and content of the file at a path, or None; `index.html` for a path that ends in a slash."""
+    def find(self, path: str) -> Page | None:
+        """The file at a path, or None; `index.html` for a path that ends in a slash."""
         file = self._file_at(path)
         if file is None:
             return None
         try:
             with file.open("rb") as stream:
-                content = stream.read(LARGEST + 1)
+                state = _state(stream.fileno())
         except OSError:
             return None
-        if len(content) > LARGEST:
-            return None
-        return CONTENT_TYPES.get(file.suffix.lower(), "application/octet-stream"), content
+
+        def read(offset: int) -> bytes:
+            # Opened for each piece: so who does not read on holds no file open.
+            try:
+                with file.open("rb") as stream:
+                    if _state(stream.fileno()) != state:
+                        return b""  # of another file, half of this one would be worse than its end
+                    stream.seek(offset)
+                    return stream.read(PIECE)
+            except OSError:
+                return b""
+
+        content_type = CONTENT_TYPES.get(file.suffix.lower(), "application/octet-stream")
+        return Page(content_type, state[0], "-".join(f"{number:x}" for number in state), read)
 
     def _file_at(self, path: str) -> Path | None:
         if not path.startswith("/"):
@@ -73,6 +99,12 @@ class StaticFiles:
         return file if file.is_relative_to(self._root) and file.is_file() else None
 
 
+def _state(fd: int) -> tuple[int, int, int]:
+    """What is another when the content of a file is another; its size first."""
+    stat = os.fstat(fd)
+    return stat.st_size, stat.st_mtime_ns, stat.st_ino
+
+
 class StaticFolders:
     """Several folders, each under a path of its own that begins and ends with a slash. The longest path that fits is the one."""
 
@@ -84,7 +116,7 @@ class StaticFolders:
         longest_first = sorted(folders, key=len, reverse=True)
         self._folders = {path: StaticFiles(folders[path]) for path in longest_first}
 
-    def find(self, path: str) -> tuple[str, bytes] | None:
+    def find(self, path: str) -> Page | None:
         """As that of `StaticFiles`."""
         for prefix, files in self._folders.items():
             if path.startswith(prefix):

@@ -56,8 +56,8 @@ def host_port_and_path(url: str, usual_port: int, *, serves: bool = True) -> tup
         )
     if not serves:
         _refuse_port_0(url, port)
-    path = quote(parts.path, safe=_IN_PATHS)
-    query = f"?{quote(parts.query, safe=_IN_PATHS + '?')}" if parts.query else ""
+    path = quote(parts.path, safe=_IN_PATHS, errors="surrogateescape")
+    query = f"?{quote(parts.query, safe=_IN_PATHS + '?', errors='surrogateescape')}" if parts.query else ""
     return host, usual_port if port is None else port, (path or "/" if query else path) + query
 
 

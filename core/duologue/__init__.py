@@ -53,7 +53,7 @@ from duologue.protocol.events import (
 )
 from duologue.protocol.feed import Feed, FeedPolicy
 from duologue.protocol.limits import Limits
-from duologue.pubsub import PubSub, Subscription
+from duologue.pubsub import PubSub
 from duologue.registry import PluginInfo
 from duologue.relay import (
     Balancer,
@@ -67,6 +67,7 @@ from duologue.remote import Caller, Remote
 from duologue.served import ServiceMaps
 from duologue.service_ids import service_id
 from duologue.services import MessageClass, ServiceMap, Services
+from duologue.subscriptions import Subscription
 from duologue.wireformat import Codec, WireFormat
 
 __all__ = [

@@ -18,6 +18,7 @@ import msgspec
 import msgspec.inspect as mi
 
 from duologue.annotations import parts_of, text_of
+from duologue.cases import CASE_FIELD
 from duologue.errors import EncodeError
 
 _NATIVE = (
@@ -25,6 +26,9 @@ _NATIVE = (
     *(datetime.datetime, datetime.date, datetime.time, datetime.timedelta),
 )
 """Types that msgspec would read from a text. A handler that returns one declares it, and one that doesn't has erred."""
+
+_NO_CASE = f"Object missing required field `{CASE_FIELD}`"
+"""How msgspec says that a value is none of the cases of a union."""
 
 _NATIVE_NODES = (
     *(mi.BytesType, mi.ByteArrayType, mi.UUIDType, mi.DecimalType),
@@ -66,7 +70,8 @@ def converter(answer: Any) -> Callable[[Any], Any]:
         try:
             return convert((result,), holder, builtin_types=_NATIVE, from_attributes=True).value
         except msgspec.ValidationError as exc:
-            raise EncodeError(str(exc).replace("`$[0]", "`$").removesuffix(" - at `$`")) from None
+            text = str(exc).replace(_NO_CASE, "Expected one of its cases").replace("`$[0]", "`$")
+            raise EncodeError(text.removesuffix(" - at `$`")) from None
 
     def quickly(result: Any) -> Any:
         # Keyword arguments cost more than the conversion.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from duologue.protocol.errors import (
     AnswerUnreadable,
     CallError,
@@ -53,6 +55,9 @@ __all__ = [
 ]
 
 
+_PASSWORD = re.compile(r"(://[^/?#@:]*:)[^/?#@]*@")
+
+
 class RegistrationError(DuologueError):
     """A message, namespace or handler can't be used as it is declared. Raised while setting up, never by a remote."""
 
@@ -101,9 +106,16 @@ class ConnectFailed(DuologueError):
 
     def __init__(self, url: str, text: str, *, is_permanent: bool = False, serves: bool = False) -> None:
         """`serves`: it was to be served, so that the text is not of a connection."""
-        super().__init__(f"{'can not serve' if serves else 'no connection at'} {url}: {text}")
+        what = "can not serve" if serves else "no connection at"
+        super().__init__(f"{what} {_for_people(url)}: {_for_people(text)}")
         self.url = url
+        """As it was given."""
         self.is_permanent = is_permanent
+
+
+def _for_people(text: str) -> str:
+    """Without passwords, which would get into logs; and names of files that are no text can be printed, too."""
+    return _PASSWORD.sub(r"\1***@", text).encode("utf-8", "backslashreplace").decode()
 
 
 class HandshakeTimeout(ConnectFailed):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -129,6 +130,10 @@ def _adapter(url: str) -> Adapter:
     # `localhost:7000` looks like a URL of the scheme `localhost`, and nobody means it so.
     if match is None or _HOST_AND_PORT.match(url):
         raise ValueError(f"{url!r} is not a URL with a scheme: write, for example, tcp://127.0.0.1:7000")
+    try:
+        os.fsencode(url)
+    except UnicodeEncodeError as exc:
+        raise ValueError(f"{url!r} is not a URL: it has a character that stands for nothing") from exc
     return find_adapter(match[1].lower())
 
 

@@ -165,6 +165,10 @@ class Peer(ABC):
         """Wait until the connection has ended, and say why."""
 
 
+SERVER_CLOSES = "the server closes"
+"""The reason that its peers have, if nothing else is said."""
+
+
 class Server(ABC):
     """Listens, and makes a `Peer` of each connection."""
 
@@ -179,15 +183,16 @@ class Server(ABC):
         """The peers that are connected now."""
 
     @abstractmethod
-    async def drain(self, *, timeout: Timeout = DEFAULT) -> bool:
-        """Stop listening, drain all peers at the same time, and wait until that is done: `Peer.drain` says what it means.
+    async def drain(self, reason: str = SERVER_CLOSES, *, timeout: Timeout = DEFAULT) -> bool:
+        """Stop listening, drain all peers at the same time, and wait until that is done: `Peer.drain` says what it means,
+        and what the reason and the timeout are.
 
         Gives whether all of them had ended in time. In a handler of one of the peers it does not wait, and gives False.
         """
 
     @abstractmethod
-    async def close(self, *, grace: float = 0.0) -> None:
-        """Stop listening, close every peer, and wait until that is done.
+    async def close(self, reason: str = SERVER_CLOSES, *, grace: float = 0.0) -> None:
+        """Stop listening, close every peer as `Peer.close` does, and wait until that is done.
 
         In a handler of one of the peers it does not wait: it returns as soon as the closing has begun.
         """

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+import inspect
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
-from typing import Any
+from typing import Any, TypeVar, overload
 
-from duologue.errors import (
-    ConnectionClosed,
-    DecodeError,
-    FailureKind,
-    FrameTooLarge,
-    RegistrationError,
-)
+from duologue.errors import DecodeError, FailureKind, RegistrationError
 from duologue.messages import Message
 from duologue.namespace import MessageType, Namespace
 from duologue.peer import Peer
@@ -21,7 +14,10 @@ from duologue.protocol.feed import FEED_BYTES, FEED_LENGTH, Feed, FeedPolicy
 from duologue.protocol.routes import Mode, RequestFault, Route, Router
 from duologue.served import named_services
 from duologue.services import ServiceMap
+from duologue.subscriptions import ListenerSubscription, PeerSubscription, Publication, Subscription
 from duologue.wireformat import WireFormat
+
+M = TypeVar("M", bound=Message[Any])
 
 
 class PubSub(ServiceMap):
@@ -72,18 +68,32 @@ class PubSub(ServiceMap):
             raise RegistrationError(f"{peer!r} has subscribed already: unsubscribe it first")
         self._check_wireformat(peer.wireformat)
         feed = Feed(queue, queue_bytes, policy)
-        subscription = PeerSubscription(self, peer, feed, self._wanted(services))
+        subscription = PeerSubscription(peer, feed, self._wanted(services), self._ended)
         self._subscriptions[peer] = subscription
         subscription.forget = peer.when_closed(subscription.closed)
         return subscription
 
-    def listen(
-        self, listener: Callable[[Message[Any]], None], *services: Namespace | MessageType | int
-    ) -> Subscription:
-        """Call a function with each message that is published from now on, or with those of `services`. It must not block.
+    @overload
+    def listen(self, listener: Callable[[M], None], service: type[M], /) -> Subscription: ...
 
-        Raises `RegistrationError` if services are known by id alone, or the function listens already.
+    @overload
+    def listen(
+        self, listener: Callable[[Message[Any]], None], /, *services: Namespace | MessageType | int
+    ) -> Subscription: ...
+
+    def listen(
+        self, listener: Callable[[Any], None], /, *services: Namespace | MessageType | int
+    ) -> Subscription:
+        """Call a function with each message that is published from now on, or with those of `services`. It must not block,
+        and can't be `async`: to wait between messages there is `duologue_contrib.pubsub.listen`.
+
+        Raises `RegistrationError` if services are known by id alone, or the function is `async` or listens already.
         """
+        if inspect.iscoroutinefunction(listener):
+            raise RegistrationError(
+                f"{listener!r} is an `async def`, and nobody would await it: give a plain function, or take the messages "
+                "one after another with duologue_contrib.pubsub.listen"
+            )
         if listener in self._subscriptions:
             raise RegistrationError(f"{listener!r} listens already")
         wanted = self._wanted(services)
@@ -92,17 +102,17 @@ class PubSub(ServiceMap):
                 raise RegistrationError(
                     f"{self._names[sid]} is known by its id alone: give a Namespace, so that it can be decoded here"
                 )
-        self._subscriptions[listener] = subscription = ListenerSubscription(self, listener, wanted)
+        self._subscriptions[listener] = subscription = ListenerSubscription(listener, wanted, self._ended)
         return subscription
 
-    def unsubscribe(self, subscriber: Peer | Callable[[Message[Any]], None]) -> None:
+    def unsubscribe(self, subscriber: Peer | Callable[[Any], None]) -> None:
         """It gets nothing more, and what waits for it is let go. Raises `RegistrationError` if it has not subscribed."""
         subscription = self._subscriptions.get(subscriber)
         if subscription is None:
             raise RegistrationError(f"{subscriber!r} has not subscribed")
         subscription.end()
 
-    def subscription_of(self, subscriber: Peer | Callable[[Message[Any]], None]) -> Subscription | None:
+    def subscription_of(self, subscriber: Peer | Callable[[Any], None]) -> Subscription | None:
         """The subscription of a peer, or of a function that listens; None if it has none."""
         return self._subscriptions.get(subscriber)
 
@@ -204,175 +214,10 @@ class PubSub(ServiceMap):
                 )
             yield sid
 
-    def _ended(self, subscriber: object) -> None:
-        self._subscriptions.pop(subscriber, None)
-
-
-class Subscription(ABC):
-    """One subscriber of a `PubSub`."""
-
-    def __init__(self, pubsub: PubSub, sids: frozenset[int]) -> None:
-        self._pubsub = pubsub
-        self.sids = sids
-        """The services whose messages it gets."""
-
-    @property
-    @abstractmethod
-    def sent(self) -> int:
-        """Messages that were given to it."""
-
-    @property
-    def waiting(self) -> int:
-        """Messages that wait for it."""
-        return 0
-
-    @property
-    def dropped(self) -> int:
-        """Messages that it will never get."""
-        return 0
-
-    @abstractmethod
-    def put(self, publication: Publication) -> None:
-        """Give it a message. Raises `DecodeError` if it needs it decoded, and it can't be."""
-
-    @abstractmethod
-    def end(self) -> None:
-        """It wants no more. Ending twice does nothing."""
-
-
-class PeerSubscription(Subscription):
-    """A peer that has subscribed."""
-
-    def __init__(self, pubsub: PubSub, peer: Peer, feed: Feed, sids: frozenset[int]) -> None:
-        super().__init__(pubsub, sids)
-        self.peer = peer
-        """Who it is."""
-        self._feed = feed
-        self._refused = 0
-        self.forget: Callable[[], None] = _nothing
-        """Takes back the wish to be told that the peer has closed."""
-
-    @property
-    def sent(self) -> int:
-        """Messages that are in its outbox, or were."""
-        return self._feed.sent
-
-    @property
-    def waiting(self) -> int:
-        """Messages that wait for room there."""
-        return self._feed.waiting
-
-    @property
-    def dropped(self) -> int:
-        """Messages that its feed had no room for, or that are over its `Limits.max_frame`."""
-        return self._feed.dropped + self._refused
-
-    def put(self, publication: Publication) -> None:
-        """Into its outbox, or into its feed."""
-        payload = publication.payload(self.peer.wireformat)
-        try:
-            self.peer.publish(self._feed, publication.sid, payload)
-        except FrameTooLarge:
-            self._refused += 1
-        except ConnectionClosed:
-            self._leave()  # it is closing, or draining: what waits for it may still leave, and no more will
-
-    def closed(self, _: Peer) -> None:
-        """The peer has ended."""
-        self._pubsub._ended(self.peer)  # pyright: ignore[reportPrivateUsage]
-
-    def end(self) -> None:
-        """It wants no more."""
-        self.peer.end_feed(self._feed)
-        self._leave()
-
-    def _leave(self) -> None:
-        self.forget()
-        self._pubsub._ended(self.peer)  # pyright: ignore[reportPrivateUsage]
-
-    def __repr__(self) -> str:
-        return f"<Subscription of {self.peer!r}: {self.sent} sent, {self.waiting} waiting, {self.dropped} dropped>"
-
-
-class ListenerSubscription(Subscription):
-    """A function of this process that listens."""
-
-    def __init__(
-        self, pubsub: PubSub, listener: Callable[[Message[Any]], None], sids: frozenset[int]
-    ) -> None:
-        super().__init__(pubsub, sids)
-        self._listener = listener
-        self._sent = 0
-
-    @property
-    def sent(self) -> int:
-        """Messages that it was called with."""
-        return self._sent
-
-    def put(self, publication: Publication) -> None:
-        """Call it."""
-        message = publication.message()
-        self._sent += 1
-        self._listener(message)
-
-    def end(self) -> None:
-        """It wants no more."""
-        self._pubsub._ended(self._listener)  # pyright: ignore[reportPrivateUsage]
-
-    def __repr__(self) -> str:
-        return f"<Subscription of {self._listener!r}: {self.sent} sent>"
-
-
-class Publication:
-    """One message on its way to all, encoded at most once for each wire format, and decoded at most once."""
-
-    __slots__ = ("_failures", "_message", "_type", "payloads", "sid", "source")
-
-    def __init__(
-        self, sid: int, type_: tuple[Namespace, MessageType] | None, message: Message[Any] | None
-    ) -> None:
-        self.sid = sid
-        self._type = type_
-        self._message = message
-        self.source: WireFormat | None = None
-        """The one that it came in; None if it was made here."""
-        self.payloads: dict[str, bytes] = {}
-        self._failures: dict[str | None, Exception] = {}
-        """Why it has no bytes in a wire format, or can't be decoded at all (None). Found out once, and not for each subscriber."""
-
-    def payload(self, wireformat: WireFormat) -> bytes:
-        """Its bytes. Raises `DecodeError` if they have to be made of what can't be decoded, `EncodeError`."""
-        payload = self.payloads.get(wireformat.name)
-        if payload is None:
-            message = self.message()
-            namespace, message_type = self._known_type()
-            codec, _ = namespace.codecs(wireformat)[message_type]
-            payload = self._once(wireformat.name, partial(codec.encode, message))
-            self.payloads[wireformat.name] = payload
-        return payload
-
-    def message(self) -> Message[Any]:
-        """Itself. Raises `DecodeError`."""
-        if self._message is None:
-            namespace, message_type = self._known_type()
-            assert self.source is not None
-            codec, _ = namespace.codecs(self.source)[message_type]
-            self._message = self._once(None, partial(codec.decode, self.payloads[self.source.name]))
-        return self._message
-
-    def _once(self, what: str | None, make: Callable[[], Any]) -> Any:
-        """Make it, unless that has failed before."""
-        failure = self._failures.get(what)
-        if failure is None:
-            try:
-                return make()
-            except Exception as exc:
-                failure = self._failures[what] = exc
-        raise failure.with_traceback(None)  # or it would grow with each
-
-    def _known_type(self) -> tuple[Namespace, MessageType]:
-        assert self._type is not None, "what is known by its id alone is never decoded"
-        return self._type
+    def _ended(self, subscription: Subscription) -> None:
+        # It may have ended before, and its subscriber have another by now.
+        if self._subscriptions.get(subscription.subscriber) is subscription:
+            del self._subscriptions[subscription.subscriber]
 
 
 class PublishRoute(Route):
@@ -398,7 +243,3 @@ class PublishRoute(Route):
         except DecodeError as exc:
             raise RequestFault(FailureKind.DESERIALIZE) from exc
         return b""
-
-
-def _nothing() -> None:
-    """What is to be forgotten before anything is known."""

@@ -13,6 +13,7 @@ from xxhash import xxh64_intdigest
 
 from duologue.errors import FailureKind, RegistrationError
 from duologue.peer import Peer
+from duologue.protocol.errors import RelayRefused
 from duologue.protocol.routes import Mode, RequestFault, Route, Router
 from duologue.served import named_services
 from duologue.services import ServiceMap
@@ -70,7 +71,9 @@ class RelayMap(ServiceMap):
         if timeout is not None and not timeout >= 0:
             raise RegistrationError(f"a timeout of {timeout!r}: give seconds, or None for waiting for ever")
         if not isinstance(target, Peer) and not callable(target):
-            raise RegistrationError(f"{target!r} is neither a Peer nor a function that picks one")
+            raise RegistrationError(
+                f"{target!r} is neither a Peer nor a function that picks one: give what `connect` gives, or RoundRobin(peers)"
+            )
         self._target = target
         self._names = named_services(services, "a RelayMap")
         self._routes: dict[int, Route] = {
@@ -120,7 +123,9 @@ class RelayRoute(Route):
 def check_target(target: object) -> Peer:
     """What a function picked, if it is a peer. Raises `RequestFault`, or `TypeError`."""
     if target is None:
-        raise RequestFault(FailureKind.NO_HANDLER)
+        raise RequestFault(FailureKind.NO_HANDLER) from RelayRefused(
+            "no peer was picked: none is there that could answer"
+        )
     if not isinstance(target, Peer):
         raise TypeError(f"the function that picks a peer to relay to gave {target!r}: give a Peer, or None")
     return target
@@ -139,7 +144,9 @@ class Balancer:
     """What was picked for the state machine and is of no use to it, or what was raised then: for whoever asks next."""
 
     def __init__(self, peers: Iterable[Peer] = ()) -> None:
-        self._peers: list[Peer] = list(peers)
+        self._peers: list[Peer] = []
+        for peer in peers:
+            self.add(peer)
 
     @property
     def peers(self) -> tuple[Peer, ...]:
@@ -147,7 +154,9 @@ class Balancer:
         return tuple(peer for peer in self._peers if peer.is_open)
 
     def add(self, peer: Peer) -> None:
-        """One more. Raises `RegistrationError` if it is among them."""
+        """One more. Raises `RegistrationError` if it is among them, or no peer."""
+        if not isinstance(peer, Peer):  # pyright: ignore[reportUnnecessaryIsInstance] - not all callers are checked
+            raise RegistrationError(f"{peer!r} is no Peer: give what `connect` gives")
         if peer in self._peers:
             raise RegistrationError(f"{peer!r} is among the peers already")
         self._peers.append(peer)
@@ -221,6 +230,7 @@ class LeastOutstanding(Balancer):
 
     def choose(self, peers: list[Peer], request: Any) -> Peer:
         """The one with the least to do."""
+        # The list is the policy's own, so its order may say who was picked longest ago.
         chosen = min(peers, key=_outstanding)
         peers.remove(chosen)
         peers.append(chosen)

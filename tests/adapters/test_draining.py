@@ -253,6 +253,22 @@ async def test_a_server_with_one_peer_that_takes_too_long(url: str) -> None:
         assert there.cancelled == [""]
 
 
+@pytest.mark.parametrize("how", ["drain", "close"])
+async def test_a_server_says_why(url: str, how: str) -> None:
+    """What it was given as the reason, or that the server closes: in the last event of each of its peers."""
+    for reason in ("an update", None):
+        async with serve(url, Tools().services, wireformat="json") as server:
+            async with connect(server.url, wireformat="json") as client:
+                await until(lambda: len(tuple(server.peers)) == 1)
+                (peer,) = server.peers
+                end = server.drain if how == "drain" else server.close
+                await (end() if reason is None else end(reason))
+                last = await closed_event(peer)
+                assert last.reason is CloseReason.CLOSED_LOCALLY
+                assert last.detail == (reason or "the server closes")
+                await client.wait_closed()
+
+
 async def test_a_server_without_peers(url: str) -> None:
     """There is nothing to wait for."""
     async with serve(url, Tools().services, wireformat="json") as server:

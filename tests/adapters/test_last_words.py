@@ -61,7 +61,8 @@ class SlowLink(Link):
         self.is_cut = False
         self.reads = True
 
-    def start(self, receiver: Receiver) -> None: ...
+    def start(self, receiver: Receiver) -> None:
+        self.receiver = receiver
 
     def write(self, buffers: list[bytes]) -> bool:
         self.left += sum(map(len, buffers))
@@ -105,6 +106,9 @@ class Failing(Masked):
         self._out.append(bytes(1000))
         raise LayerError("no")
 
+    def say(self, size: int) -> None:
+        self._out.append(bytes(size))
+
 
 @pytest.fixture
 def failed() -> tuple[ByHand, SlowLink]:
@@ -122,6 +126,8 @@ def test_words_that_leave_at_once(failed: tuple[ByHand, SlowLink]) -> None:
     """A second for the other end to hang up, and then the link is cut."""
     engine, below = failed
     below.left = 0
+    below.receiver.all_written()
+    assert not below.is_cut
     engine.pass_time()
     assert below.is_cut
 
@@ -146,6 +152,23 @@ def test_words_without_end(failed: tuple[ByHand, SlowLink]) -> None:
         engine.pass_time()
         passed += 1
     assert passed == LONGEST_WORDS
+
+
+def test_words_in_pieces() -> None:
+    """What the layer gives piece by piece leaves so: the next when the link has taken the last, however long it takes in all."""
+    engine, below, above, layer = ByHand(), SlowLink(), Above(), Failing()
+    link = LayeredLink(cast("Engine", engine), below, layer)
+    link.start(above)
+    link.data_received(b"x")
+    for _ in range(20):
+        assert below.left == 1000
+        below.left = 0
+        layer.say(1000)
+        link.all_written()
+        engine.pass_time()
+        assert not below.is_cut
+    engine.pass_time()
+    assert below.is_cut
 
 
 @pytest.mark.parametrize("pauses_before", [True, False])

@@ -190,7 +190,7 @@ async def test_a_thousand_subscribers_and_one_does_not_read(
 def feed_of(peer: Peer) -> list[int]:
     """The numbers of the messages in the one feed of a peer."""
     codecs = {ticker.sid(each): peer.wireformat.codec(each) for each in (Tick, Tock)}
-    [feed] = core_of(peer).outgoing._feeds or {}
+    [feed] = core_of(peer).outgoing._line.feeds or {}
     return [codecs[sid].decode(payload).number for _, sid, payload in feed._queue]
 
 
@@ -217,7 +217,7 @@ async def test_subscribe_vanish_and_again() -> None:
             await peer.wait_closed()
             await until(lambda: not tuple(server.peers))
             assert ticks.subscriptions == ()
-            assert not core_of(peer).outgoing._feeds
+            assert not core_of(peer).outgoing._line.feeds
         assert len(ticks._subscriptions) == 0
 
 

@@ -154,8 +154,8 @@ async def test_a_function_that_picks_nobody(
 
 
 @pytest.mark.parametrize("is_foreign", [False, True])
-async def test_a_peer_of_another_wire_format(is_foreign: bool) -> None:
-    """It could not read the payloads: the request is refused, and the event says what to do."""
+async def test_a_peer_of_another_wire_format(is_foreign: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """It could not read the payloads: the request is refused, and the event says what to do, as does the log."""
     there = Tools()
     async with serve(TCP, there.services, wireformat="json") as server:
         async with connect(server.url, wireformat="json", name="speaks json") as other:
@@ -167,6 +167,7 @@ async def test_a_peer_of_another_wire_format(is_foreign: bool) -> None:
                 [failure] = await told.failures(1)
                 assert failure.kind is FailureKind.RELAY_REFUSED
                 assert "speaks json speaks json: a relay passes payloads on as they are" in str(failure.error)
+    assert "RelayRefused" in caplog.text  # whoever set the relay up may look at nothing else
 
 
 # -- functions that take their time -----------------------------------------------------------------------

@@ -60,7 +60,7 @@ def bytes_kept(peer: Peer) -> int:
     """What a connection of the relay's holds in memory: received, parked, held, and not yet sent."""
     connection = core_of(peer)
     parking = connection.incoming.parking
-    held = sum(len(request.payload) for request in connection.incoming._running)
+    held = sum(len(request.payload) for request in connection.incoming.requests.running)
     return connection.buffered + parking.bytes + held + connection.outbox.level
 
 

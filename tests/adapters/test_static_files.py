@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from duologue_adapters.static_files import LARGEST, StaticFiles, StaticFolders
+from duologue_adapters.static_files import PIECE, Page, StaticFiles, StaticFolders
 
 
 @pytest.fixture
@@ -32,6 +32,15 @@ def files(tmp_path: Path) -> StaticFiles:
     return StaticFiles(root)
 
 
+def whole(page: Page) -> bytes:
+    """All of its pieces, which are as long as they are said to be."""
+    content = b""
+    while piece := page.read(len(content)):
+        content += piece
+    assert len(content) == page.size
+    return content
+
+
 @pytest.mark.parametrize(
     ("path", "content_type", "content"),
     [
@@ -52,7 +61,9 @@ def files(tmp_path: Path) -> StaticFiles:
 )
 def test_what_is_found(files: StaticFiles, path: str, content_type: str, content: str) -> None:
     """Files by their names, with a content type by the end of the name, and `index.html` for a folder."""
-    assert files.find(path) == (content_type, content.encode())
+    page = files.find(path)
+    assert page is not None
+    assert (page.content_type, whole(page)) == (content_type, content.encode())
 
 
 @pytest.mark.parametrize(
@@ -72,16 +83,35 @@ def test_what_is_not_there(files: StaticFiles, path: str) -> None:
     assert files.find(path) is None
 
 
-def test_a_file_that_is_too_large(files: StaticFiles, tmp_path: Path) -> None:
-    """It would be in memory once for each who asks."""
-    with (tmp_path / "root" / "large").open("wb") as stream:
-        stream.truncate(LARGEST)
-    found = files.find("/large")
-    assert found is not None
-    assert len(found[1]) == LARGEST
-    with (tmp_path / "root" / "large").open("wb") as stream:
-        stream.truncate(LARGEST + 1)
-    assert files.find("/large") is None
+def test_a_large_file(files: StaticFiles, tmp_path: Path) -> None:
+    """It comes in pieces, so that no more of it is in memory than leaves."""
+    content = bytes(range(256)) * (PIECE // 128) + b"end"
+    (tmp_path / "root" / "large").write_bytes(content)
+    page = files.find("/large")
+    assert page is not None
+    assert len(page.read(0)) == PIECE
+    assert whole(page) == content
+
+
+@pytest.mark.parametrize("change", ["replaced", "shorter", "gone"])
+def test_a_file_that_changes_while_it_is_read(files: StaticFiles, tmp_path: Path, change: str) -> None:
+    """It ends there: half of one file and half of another would be worse. Whoever asks anew gets the new one, with another tag."""
+    file = tmp_path / "root" / "large"
+    file.write_bytes(b"x" * 2 * PIECE)
+    page = files.find("/large")
+    assert page is not None
+    assert page.read(0) == b"x" * PIECE
+    if change == "replaced":
+        (tmp_path / "new").write_bytes(b"y" * 2 * PIECE)
+        (tmp_path / "new").replace(file)
+    elif change == "shorter":
+        os.truncate(file, PIECE)
+    else:
+        file.unlink()
+    assert page.read(PIECE) == b""
+    again = files.find("/large")
+    assert (again is None) is (change == "gone")
+    assert again is None or again.tag != page.tag
 
 
 def test_a_folder_that_is_none(tmp_path: Path) -> None:
@@ -115,8 +145,8 @@ def test_several_folders(tmp_path: Path) -> None:
         ("/client", None),
         ("x", None),
     ):
-        content = folders.find(path)
-        assert (content and content[1]) == found, path
+        page = folders.find(path)
+        assert (page and whole(page)) == found, path
 
 
 @pytest.mark.parametrize("path", ["", "client", "/client", "client/"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -286,3 +287,25 @@ async def test_pages_on_the_same_port(tmp_path: Path) -> None:
         assert not peers
         async with connect(server.url, wireformat="json") as client:
             assert await client.remote(tools).call(Add(a=1, b=2)) == 3
+
+
+async def test_a_large_page_for_one_who_does_not_read(tmp_path: Path) -> None:
+    """No more of it is in memory than is on its way: not the file."""
+    size = 64 * MIB
+    with (tmp_path / "large.bin").open("wb") as file:
+        file.truncate(size)
+    async with serving(Tools().services, "/chat", static=tmp_path) as (server, _):
+        tracemalloc.start()
+        try:
+            async with await anyio.connect_tcp(
+                "127.0.0.1", int(server.url.split(":")[2].split("/")[0])
+            ) as stream:
+                await stream.send(b"GET /large.bin HTTP/1.1\r\nHost: x\r\n\r\n")
+                assert (await stream.receive()).startswith(b"HTTP/1.1 200 ")
+                await anyio.wait_all_tasks_blocked()  # the server has written all that the socket takes
+                received = 0
+                while received < 8 * MIB:
+                    received += len(await stream.receive(MIB))
+            assert tracemalloc.get_traced_memory()[1] < 8 * MIB
+        finally:
+            tracemalloc.stop()

@@ -297,6 +297,8 @@ async def test_how_sockets_are_set() -> None:
         "zmq+inproc://",
         "zmq+ipc:///" + "long" * 100,
         "zmq+ipc:///no/such/folder/sock",
+        "zmq+ipc:///tmp/\udc80",
+        "zmq+inproc://\udc80",
     ],
 )
 async def test_urls_that_are_none(url: str) -> None:

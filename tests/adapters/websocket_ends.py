@@ -9,8 +9,9 @@ from websockets.frames import Opcode
 
 from duologue import Limits
 from duologue_adapters import LayerError
-from duologue_adapters.layers.websocket import Page, WebSocketClient, WebSocketServer
+from duologue_adapters.layers.websocket import WebSocketClient, WebSocketServer
 from duologue_adapters.ports import HEARTBEAT
+from duologue_adapters.static_files import Page
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -77,9 +78,9 @@ class End:
         return sent
 
     def _pump(self) -> None:
-        buffers = self.layer.data_to_send()
-        assert all(buffers), "an empty buffer has no meaning for a link"
-        self.sent += b"".join(buffers)
+        while buffers := self.layer.data_to_send():
+            assert all(buffers), "an empty buffer has no meaning for a link"
+            self.sent += b"".join(buffers)
 
 
 def client(path: str = "/chat", *, max_frame: int = MIB) -> End:
@@ -175,4 +176,7 @@ def status(end: End) -> int:
 
 
 def find_page(path: str) -> Page | None:
-    return ("text/html; charset=utf-8", b"<p>hello") if path == "/" else None
+    page = b"<p>hello"
+    if path != "/":
+        return None
+    return Page("text/html; charset=utf-8", len(page), "1", lambda offset: page[offset : offset + 3])

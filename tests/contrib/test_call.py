@@ -246,10 +246,10 @@ def test_a_handshake_that_takes_longer_than_the_timeout() -> None:
 @pytest.mark.parametrize(
     ("args", "code", "said"),
     [
-        (("shop.Nowhere",), Exit.REFUSED, "shop::Nowhere: the remote answered UnknownService (executed: no); does it"),
-        (("shop.Add", '{"a": "x"}'), Exit.REFUSED, "shop::Add: the remote answered Deserialize (executed: no); is it"),
+        (("shop.Nowhere",), Exit.REFUSED, "shop::Nowhere: the remote answered UnknownService; does it serve that namespace? (executed: no); is it"),
+        (("shop.Add", '{"a": "x"}'), Exit.REFUSED, "shop::Add: the remote answered Deserialize; have both ends the same message class? (executed: no); is it"),
         (("shop.Add", "--wireformat", "msgpack"), Exit.FAILED, "do both ends use the same wire format? (executed: unknown)"),
-        (("shop.Fail",), Exit.FAILED, "shop::Fail: the remote answered InternalServerError (executed: unknown); its own log"),
+        (("shop.Fail",), Exit.FAILED, "shop::Fail: the remote answered InternalServerError; its log may say more (executed: unknown)"),
         (("shop.Hang", "--timeout", "0.3"), Exit.TIMED_OUT, "shop::Hang: no answer within the timeout (executed: unknown)"),
         (("shop.Hang", "--timeout", "0"), Exit.NOT_CONNECTED, "not ready after 0 s"),
         (("shop.Add", '{"a": 1}', "--types", "shop:wrong"), Exit.UNREADABLE,

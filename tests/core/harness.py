@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from duologue.protocol.budget import CallBudget
-from duologue.protocol.connection import Connection, ErrorBodies
+from duologue.protocol.connection import Connection
 from duologue.protocol.errors import CallError, DecodeError, ErrorKind, FailureKind
 from duologue.protocol.events import (
     CallFailed,
@@ -29,7 +29,7 @@ from duologue.protocol.events import (
     SendReceived,
     WritingFinished,
 )
-from duologue.protocol.failures import connection_error_body, error_body
+from duologue.protocol.failures import ErrorBodies, connection_error_body, error_body
 from duologue.protocol.frames import LENGTH_PREFIXED, Frame
 from duologue.protocol.ids import ERROR_SID, RESPONSE_SID
 from duologue.protocol.lifecycle import Phase
@@ -245,7 +245,7 @@ def assert_closed_and_empty(connection: Connection) -> None:
     """What must be true of any closed connection whose handlers have ended."""
     assert connection.phase is Phase.CLOSED
     assert len(connection.outgoing.pending) == connection.outgoing.pending.owed == 0
-    assert (connection.outgoing.waiting, connection.outgoing.deadlines) == (0, 0)
+    assert (connection.outgoing.waiting, len(connection.outgoing.deadlines)) == (0, 0)
     incoming = connection.incoming
     assert (incoming.running, incoming.unanswered, incoming.parking.calls, incoming.parking.bytes) == (
         0,

@@ -21,10 +21,10 @@ from tests.core.story_tables import LARGEST, ROUTES
 
 from duologue.protocol import deadlines, outbox
 from duologue.protocol.budget import CallBudget
-from duologue.protocol.connection import Connection, ErrorBodies
+from duologue.protocol.connection import Connection
 from duologue.protocol.errors import CloseReason, FailureKind
 from duologue.protocol.events import CallReceived, IncomingRequest
-from duologue.protocol.failures import connection_error_body
+from duologue.protocol.failures import ErrorBodies, connection_error_body
 from duologue.protocol.lifecycle import Phase
 from duologue.protocol.limits import Limits
 from duologue.protocol.pending import OutgoingCall, OutgoingSend

@@ -136,9 +136,9 @@ class End:
             "permits": (self.budget.in_use, self.budget.lent, self.budget.waiting),
             "pending": len(outgoing.pending),
             "owed": outgoing.pending.owed,
-            "waiting": (outgoing.waiting, outgoing.is_blocked and real.phase in LIVE),
+            "waiting": (outgoing.waiting, outgoing.room.is_blocked and real.phase in LIVE),
             "drained": real.is_drained,
-            "goes on": incoming.goes_on,
+            "goes on": incoming.requests.goes_on,
             "wants read": real.wants_read,
             "late": real.late,
             "strays": real.strays,
@@ -198,14 +198,14 @@ class End:
         self._check_reasons(limits)
         assert len(self.closed_events) == (real.phase is Phase.CLOSED), self.name
         timed = sum(item.deadline is not None and not item.is_ended for item in self.own)
-        assert timed <= real.outgoing.deadlines <= 2 * timed + 2, (
+        assert timed <= len(real.outgoing.deadlines) <= 2 * timed + 2, (
             "timers of own requests that have ended pile up"
         )
         if real.phase is Phase.DRAINING:
             assert real.outbox.level or not self.model.idle, "drained, and nobody has noticed"
         if real.phase not in LIVE:
             assert all(item.is_ended for item in self.own)
-            assert real.outgoing.deadlines == real.outgoing.pending.owed == 0
+            assert len(real.outgoing.deadlines) == real.outgoing.pending.owed == 0
         if real.phase in (Phase.CLOSING, Phase.CLOSED):
             assert all(request.is_cancelled for request in self.requests)
             assert real.incoming.unanswered == real.buffered == 0

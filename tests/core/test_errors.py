@@ -88,3 +88,21 @@ def test_a_send_timeout_says_what_it_waited_for() -> None:
 def test_a_frame_that_is_too_large_is_a_protocol_error() -> None:
     """Whoever catches what the remote did wrong catches its sizes as well."""
     assert issubclass(FrameTooLarge, ProtocolError)
+
+
+@pytest.mark.parametrize(
+    ("kind", "message", "text"),
+    [
+        (ErrorKind.UNKNOWN_SERVICE, "", "UnknownService; does it serve that namespace?"),
+        (ErrorKind.DESERIALIZE, "", "Deserialize; have both ends the same message class?"),
+        (ErrorKind.INTERNAL_SERVER_ERROR, "", "InternalServerError; its log may say more"),
+        (ErrorKind.PUBSUB_NO_CALL, "", "PubSubNoCall; it is published there, so send it"),
+        (ErrorKind.TIMEOUT, "", "Timeout"),
+        (ErrorKind.INTERNAL_SERVER_ERROR, "no disk", "InternalServerError: no disk"),
+    ],
+)
+def test_a_remote_that_says_only_a_kind_is_explained(kind: ErrorKind, message: str, text: str) -> None:
+    """The text says where to look, unless the remote has said it. The message is what it said, and no more."""
+    error = RemoteError(kind, Executed.NO, message)
+    assert str(error) == f"the remote answered {text} (executed: no)"
+    assert error.message == message

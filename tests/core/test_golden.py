@@ -10,7 +10,6 @@ import cbor2
 import pytest
 from tests.core.harness import Solo, TestRoute
 
-from duologue.protocol.connection import ErrorBodies
 from duologue.protocol.errors import DecodeError, ErrorKind, FailureKind, RemoteError
 from duologue.protocol.events import (
     CallFailed,
@@ -20,7 +19,7 @@ from duologue.protocol.events import (
     ResponseReceived,
     SendReceived,
 )
-from duologue.protocol.failures import connection_error_body, read_error
+from duologue.protocol.failures import ErrorBodies, connection_error_body, read_error
 from duologue.protocol.frames import LENGTH_PREFIXED, Frame
 from duologue.protocol.ids import ERROR_SID, RESPONSE_SID
 

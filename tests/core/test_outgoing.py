@@ -206,7 +206,7 @@ def test_the_wait_for_room_counts_in_the_timeout() -> None:
     assert str(failed.error).startswith("no room to send")
     assert [cid for _, cid, _ in solo.sent()] == [0, 1]
     assert stays.id == 1
-    assert solo.connection.outgoing.deadlines == 0
+    assert len(solo.connection.outgoing.deadlines) == 0
 
 
 def test_a_call_that_times_out_in_the_outbox_is_taken_back() -> None:

@@ -324,7 +324,7 @@ def test_without_a_timeout_it_waits_for_ever(sid: int) -> None:
     relay = Relay(timeout=None)
     relay.link()
     relay.ask(1, b"", sid)
-    assert relay.other.connection.outgoing.deadlines == 0
+    assert len(relay.other.connection.outgoing.deadlines) == 0
     relay.other.sent()
     assert relay.other.connection.next_deadline() is None
 
@@ -491,7 +491,7 @@ def test_calls_over_twice_the_limit_are_refused_when_an_answer_is_owed(timeout: 
     for _, cid, _ in sent:
         relay.answer(cid)
     relay.wait(61.0)
-    assert relay.other.connection.outgoing.deadlines == 0
+    assert len(relay.other.connection.outgoing.deadlines) == 0
     assert relay.asked.connection.incoming.parking.held == 0
 
 
@@ -587,7 +587,7 @@ def test_who_has_waited_for_room_has_the_rest_of_its_time(is_answered: bool) -> 
     relay.wait(2.0)
     assert [error_kind(sent) for sent in relay.asked.sent()] == ([] if is_answered else ["Timeout"])
     outgoing = relay.other.connection.outgoing
-    assert outgoing.deadlines == 0
+    assert len(outgoing.deadlines) == 0
     assert outgoing.next_deadline() in (
         (None,) if is_answered else (relay.other.now + 59.0,)
     )  # until it is owed no more
@@ -606,9 +606,9 @@ def test_many_that_waited_for_room_leave_no_timers(pause: float) -> None:
             relay.wait(pause)
             relay.answer(sent)
         relay.asked.sent()
-    assert relay.other.connection.outgoing.deadlines < 140
+    assert len(relay.other.connection.outgoing.deadlines) < 140
     relay.wait(200.0)
-    assert relay.other.connection.outgoing.deadlines == 0
+    assert len(relay.other.connection.outgoing.deadlines) == 0
     assert relay.other.connection.next_deadline() is None
 
 

@@ -16,11 +16,11 @@ from tests.core.story import Story
 from tests.core.story_tables import STEPS, Choice, small_limits
 
 from duologue.protocol.budget import CallBudget
-from duologue.protocol.connection import Connection
 from duologue.protocol.ending import Ending
 from duologue.protocol.events import IncomingRequest
-from duologue.protocol.incoming import Incoming
+from duologue.protocol.intake import Intake
 from duologue.protocol.outbox import Outbox
+from duologue.protocol.running import Running
 
 FIRST_IDS = (1, 1, 3, 2**64 - 2)
 SHARED = (0, 2, 2, 3)
@@ -111,13 +111,13 @@ def test_long_stories_go_as_the_model_says() -> None:
 
 def keep_the_permit(patch: pytest.MonkeyPatch) -> None:
     """A failed call does not give its permit back: weak point 2 of the original."""
-    fail = Incoming.fail
+    fail = Running.fail
 
-    def broken(self: Incoming, request: IncomingRequest, *rest: Any) -> None:
+    def broken(self: Running, request: IncomingRequest, *rest: Any) -> None:
         request.permit = False
         fail(self, request, *rest)
 
-    patch.setattr(Incoming, "fail", broken)
+    patch.setattr(Running, "fail", broken)
 
 
 def keep_the_frame(patch: pytest.MonkeyPatch) -> None:
@@ -148,7 +148,7 @@ def wake_nobody(patch: pytest.MonkeyPatch) -> None:
 
 def forget_the_pause(patch: pytest.MonkeyPatch) -> None:
     """Reading never goes on: weak point 4."""
-    patch.setattr(Connection, "_read_on", lambda self, now: None)
+    patch.setattr(Intake, "read_on", lambda self, now: None)
 
 
 def pass_each_other(patch: pytest.MonkeyPatch) -> None:
@@ -164,7 +164,7 @@ def never_drained(patch: pytest.MonkeyPatch) -> None:
 
 def cancel_the_last_messages(patch: pytest.MonkeyPatch) -> None:
     """Messages that came before the end of the stream are cancelled by it."""
-    patch.setattr(Incoming, "goes_on", False)
+    patch.setattr(Running, "goes_on", False)
 
 
 DEFECTS = [

@@ -16,19 +16,19 @@ PRINTED = """\
 anna has 10
 anna has 30
 anna has 60
-bert can't pay: Account::Deposit: the remote answered InternalServerError: its handler failed (executed: yes)
+bert can't pay: Account['bert']::Deposit: its handler failed (executed: yes)
 bert has 15
 -- over TCP
 anna has 10
 anna has 30
 anna has 60
-bert can't pay: bank::Deposit (call 5) at 127.0.0.1:PORT: the remote answered InternalServerError (executed: unknown)
+bert can't pay: bank::Deposit (call 5) at 127.0.0.1:PORT: the remote answered InternalServerError; its log may say more (executed: unknown)
 bert has 30
 open accounts: anna bert
 -- a clerk who is replaced
 report 1
 report 2
-no report: Clerk::Report: the remote answered InternalServerError: its handler failed (executed: yes) since \
+no report: Clerk::Report: its handler failed (executed: yes) since \
 AssertionError('out of paper')
 report 1
 report 2

@@ -11,6 +11,7 @@ import pytest
 from duologue import (
     Adapter,
     CallBudget,
+    ConnectFailed,
     Limits,
     Message,
     Namespace,
@@ -115,6 +116,22 @@ def test_a_url_without_a_scheme(url: str) -> None:
             ValueError, match=r"is not a URL with a scheme: write, for example, tcp://127.0.0.1:7000"
         ):
             go(url, wireformat="silence")
+
+
+def test_a_url_with_a_lone_surrogate() -> None:
+    """A lone surrogate stands for nothing; but names of files need not be text, and these stand for bytes of such a name."""
+    for go in (connect, serve):
+        with pytest.raises(ValueError, match="a character that stands for nothing"):
+            go("record://\ud800", wireformat="silence")
+        with pytest.raises(AttributeError, match="before the block is entered"):
+            go("record://\udc80", wireformat="silence").url  # type: ignore[union-attr]  # noqa: B018
+
+
+def test_errors_of_connecting_can_be_printed_and_tell_no_password() -> None:
+    error = ConnectFailed("ws://me:secret@there:7/\udc80", "not at ws://me:secret@there:7, says it")
+    assert str(error) == r"no connection at ws://me:***@there:7/\udc80: not at ws://me:***@there:7, says it"
+    assert error.url == "ws://me:secret@there:7/\udc80"
+    assert str(ConnectFailed("ws://there:7/@me", "no")) == "no connection at ws://there:7/@me: no"
 
 
 def test_unknown_schemes_and_wire_formats_are_found_before_anything_is_opened() -> None:

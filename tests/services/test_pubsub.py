@@ -18,7 +18,7 @@ from duologue import (
     ServiceIdError,
 )
 from duologue.protocol.routes import Mode, RequestFault
-from duologue.pubsub import PeerSubscription
+from duologue.subscriptions import PeerSubscription
 
 
 class Tick(Message[None]):
@@ -119,6 +119,21 @@ def test_after_unsubscribing_nothing_comes() -> None:
         pubsub.unsubscribe(peer)
 
 
+def test_ending_a_subscription_twice_leaves_the_next_one_alone() -> None:
+    """Whoever has subscribed anew in between keeps that: a peer, and a function."""
+    pubsub = PubSub(ticker)
+    peer = NotingPeer()
+    heard: list[Message[Any]] = []
+    listener = heard.append
+    for first in (pubsub.subscribe(peer), pubsub.listen(listener)):
+        first.end()
+        again = pubsub.subscribe(peer) if first.subscriber is peer else pubsub.listen(listener)
+        first.end()
+        assert pubsub.subscription_of(again.subscriber) is again  # type: ignore[arg-type]
+    pubsub.publish(Tick(1))
+    assert (peer.got, heard) == ([(TICK, b'{"price":1}')], [Tick(1)])
+
+
 @pytest.mark.fault(84)
 def test_a_peer_that_closes_is_no_subscriber_any_more() -> None:
     """A subscriber that closes is removed, whether it says so or is found closed."""
@@ -198,6 +213,15 @@ def test_a_listener_hears_messages() -> None:
     assert heard[0] is message
     assert (subscription.sent, subscription.waiting, subscription.dropped) == (2, 0, 0)
     assert "2 sent" in repr(subscription)
+
+
+def test_a_listener_must_not_be_async() -> None:
+    """Nobody would await what it returns. The text says what there is instead."""
+
+    async def hear(message: Message[Any]) -> None: ...
+
+    with pytest.raises(RegistrationError, match="nobody would await it: give a plain function"):
+        PubSub(ticker).listen(hear)  # type: ignore[arg-type]
 
 
 def test_a_listener_that_raises_disturbs_nobody() -> None:

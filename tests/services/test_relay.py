@@ -13,6 +13,7 @@ from tests.services.subscribers import NotingPeer
 from duologue import (
     Balancer,
     ConsistentHash,
+    FailureKind,
     LeastOutstanding,
     Message,
     Namespace,
@@ -270,6 +271,27 @@ def test_a_function_that_gives_something_else_is_a_mistake_of_its_own() -> None:
         check_target("tcp://somewhere:1")
     peer = NotingPeer()
     assert check_target(peer) is peer
+
+
+@pytest.mark.parametrize("policy", [RoundRobin, LeastOutstanding])
+def test_only_peers_are_picked_from(policy: type[Balancer]) -> None:
+    """A URL, say, is refused where it is given, and not by each request. So is a peer that is given twice."""
+    for wrong in ("tcp://somewhere:1", None):
+        with pytest.raises(RegistrationError, match="is no Peer: give what `connect` gives"):
+            policy([wrong])  # type: ignore[list-item]
+        with pytest.raises(RegistrationError, match="is no Peer"):
+            policy().add(wrong)  # type: ignore[arg-type]
+    peer = NotingPeer()
+    with pytest.raises(RegistrationError, match="among the peers already"):
+        policy([peer, peer])
+
+
+def test_who_picks_nobody_is_told_what_that_means() -> None:
+    """In the event and the log: that nobody is there, which the kind of the failure alone does not say."""
+    with pytest.raises(RequestFault) as caught:
+        check_target(None)
+    assert caught.value.kind is FailureKind.NO_HANDLER
+    assert "no peer was picked" in str(caught.value.__cause__)
 
 
 def test_it_tells_what_it_relays() -> None:

@@ -35,7 +35,7 @@ from duologue.protocol.budget import CallBudget
 from duologue.protocol.connection import Connection
 from duologue.protocol.errors import CallError, DuologueError
 from duologue.protocol.events import IncomingRequest
-from duologue.protocol.outgoing import NESTED_SHARE
+from duologue.protocol.room import NESTED_SHARE
 from duologue.protocol.routes import Route
 
 

@@ -8,9 +8,9 @@ from tests.simulation.flow_tasks import Task
 from duologue.protocol.budget import CallBudget
 from duologue.protocol.events import RelayedCall, RelayedSend
 from duologue.protocol.frames import HEADER_SIZE
-from duologue.protocol.incoming import REFUSAL_SIZE
 from duologue.protocol.outbox import HAND_OUT
-from duologue.protocol.outgoing import NESTED_SHARE
+from duologue.protocol.room import NESTED_SHARE
+from duologue.protocol.unanswered import REFUSAL_SIZE
 
 
 def check_end(end: End, budget: tuple[CallBudget, list[End]], largest: int) -> None:
@@ -88,7 +88,7 @@ def check_finished(end: End) -> None:
     incoming, outgoing, outbox = connection.incoming, connection.outgoing, connection.outbox
     budget, sends, parking = incoming.budget, incoming.sends, incoming.parking
     assert (len(outgoing.pending), outgoing.pending.owed, outgoing.waiting) == (0, 0, 0)
-    assert outgoing.deadlines <= 130, f"{outgoing.deadlines} deadlines left"
+    assert len(outgoing.deadlines) <= 130, f"{len(outgoing.deadlines)} deadlines left"
     assert (budget.in_use, budget.lent, budget.waiting) == (0, 0, 0), budget
     assert (sends.running, sends.lent, sends.bytes, sends.waiting, sends.waiting_bytes) == (0, 0, 0, 0, 0)
     assert (parking.calls, parking.bytes, parking.turn, parking.waiting) == (0, 0, None, 0)

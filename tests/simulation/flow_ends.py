@@ -14,7 +14,7 @@ from tests.simulation.flow_plan import LinkPlan
 from tests.simulation.flow_scripts import NUMBER_SIZE, Script, Service
 from tests.simulation.flow_tasks import Cancelled, Task, Waiter
 
-from duologue.protocol.connection import Connection, ErrorBodies
+from duologue.protocol.connection import Connection
 from duologue.protocol.errors import FailureKind, Overloaded
 from duologue.protocol.events import (
     CallFailed,
@@ -32,6 +32,7 @@ from duologue.protocol.events import (
     SendReceived,
     WritingFinished,
 )
+from duologue.protocol.failures import ErrorBodies
 from duologue.protocol.frames import HEADER_SIZE
 from duologue.protocol.limits import Limits
 from duologue.protocol.pending import OutgoingSend

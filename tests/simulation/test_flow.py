@@ -414,6 +414,13 @@ def test_ordered_sends_behind_ordered_calls_whose_answers_wait(seed: int) -> Non
 # -- the test of the test ------------------------------------------------------------------------------
 
 
+def pause_also(connection: Connection, when: Callable[[], bool]) -> None:
+    """Break the rule when reading pauses."""
+    intake = connection._intake
+    must_pause = intake._must_pause
+    intake._must_pause = lambda: must_pause() or when()  # type: ignore[method-assign]
+
+
 class ReaderWaitsForGate(Connection):
     """Who can't write its answers doesn't read."""
 
@@ -425,15 +432,17 @@ class ReaderWaitsForGate(Connection):
 class ReaderWaitsForParking(Connection):
     """Who can park no further call doesn't read, even if answers are on the way."""
 
-    def _must_pause(self) -> bool:
-        return super()._must_pause() or self.incoming.parking.is_full
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        pause_also(self, lambda: self.incoming.parking.is_full)
 
 
 class ReaderWaitsForLane(Connection):
     """Who has no place for a further ordered send doesn't read, whatever the lane waits for."""
 
-    def _must_pause(self) -> bool:
-        return super()._must_pause() or self.incoming.sends.is_full
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        pause_also(self, lambda: self.incoming.sends.is_full)
 
 
 class HandlersWaitForAnswersToOthers(Connection):
@@ -473,7 +482,7 @@ class NestedOnlyAtHome(Relays):
 
     def _relay_call(self, call: RelayedCall, now: float) -> None:
         if not call.target._outgoing.relay(call, False, now):
-            self._incoming.hold(call)
+            self._incoming.parking.hold(call)
 
 
 class WaitsUncounted(Relays):
@@ -490,7 +499,7 @@ class RelayTellsNobody(Relays):
     """A one-way message that found room gives back its slot, and nobody looks whether reading may go on."""
 
     def sent(self, send: RelayedSend, now: float) -> None:
-        self._incoming.release(send, now)
+        self._requests.release(send, now)
 
 
 @pytest.mark.parametrize(

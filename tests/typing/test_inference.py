@@ -1,6 +1,6 @@
 """mypy and pyright infer the answer's type from the message alone, and find what a user gets wrong.
 
-Both checkers read `cases/inferred.py` and `cases/actors.py`, where they must find nothing, and `cases/refused.py`, where they must find an
+Both checkers read `cases/inferred.py`, `actors.py` and `published.py` there, where they must find nothing, and `cases/refused.py`, where they must find an
 error in each line that is marked `# E: words`, with those words in its message, and in no other line.
 """
 
@@ -90,7 +90,7 @@ checkers = pytest.mark.parametrize("checker", [by_mypy, by_pyright], ids=["mypy"
 
 
 @checkers
-@pytest.mark.parametrize("page", ["inferred.py", "actors.py"])
+@pytest.mark.parametrize("page", ["inferred.py", "actors.py", "published.py"])
 def test_the_type_of_an_answer_is_inferred(checker: Checker, page: str, tmp_path: Path) -> None:
     wrong = differences(checker(CASES / page, tmp_path), {})
     assert not wrong, "\n".join(wrong)

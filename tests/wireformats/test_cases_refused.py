@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -31,6 +32,17 @@ from tests.wireformats.formats import CBOR, JSON, MSGPACK, encode_refusal, every
 
 from duologue import ByteList, Case, RegistrationError, WireFormat
 from duologue.cases import CASE_FIELD, case_tag
+
+
+@dataclass
+class Plain:
+    x: int
+
+
+@dataclass
+class Other:
+    y: int
+
 
 NAMES = "Red, Circle, Text, Line, grey"
 
@@ -160,7 +172,8 @@ def test_what_does_not_fit_when_it_is_written() -> None:
 @pytest.mark.parametrize(
     ("type_", "text"),
     [
-        (Red | Same, "two cases with one name, of Red, Red"),
+        (Red | Same, "two cases with one name, of Red, Same: give one another name"),
+        (Plain | Other, "derive each from Case, by which they are told apart"),
         (Shape | str, "has cases beside str"),
         (Shape | bytes, "has cases beside bytes"),
         (Shape | ByteList, "has cases beside bytes"),

@@ -18,7 +18,7 @@ from duologue.annotations import text_of
 from duologue.cases import Case, case_name
 from duologue.errors import RegistrationError
 from duologue.messages import Message, Shape, shape_of
-from duologue_wireformats.forms import case_of, is_array, is_list_of_bytes, names_of, without_metadata
+from duologue_wireformats.forms import case_of, is_array, is_list_of_bytes, without_metadata
 
 _BESIDE_CASES = (mi.NoneType, mi.BoolType, mi.IntType, mi.FloatType)
 """What may be in a union with cases, besides arrays: everything else is a text in some format, or a map."""
@@ -58,7 +58,12 @@ def read_schema(type_: Any) -> Schema:
         tree = mi.type_info(type_)
         msgspec.json.Decoder(type_)  # knows more rules, which else would show up with the first payload
     except Exception as exc:
-        raise RegistrationError(f"{text_of(type_)} can't be carried: {exc}") from exc
+        instead = (
+            "; derive each from Case, by which they are told apart"
+            if "more than one dataclass" in str(exc)
+            else ""
+        )
+        raise RegistrationError(f"{text_of(type_)} can't be carried: {exc}{instead}") from exc
     schema = Schema(type_, tree)
     _Reader(schema).read(tree, text_of(type_))
     return schema
@@ -197,8 +202,9 @@ def _check_union(nodes: Sequence[mi.Type], path: str) -> None:
     others = [without_metadata(each) for each in nodes if not case_of(each)]
     names = [case_name(case) for case in cases]
     if len(set(names)) < len(names):
+        classes = ", ".join(case.__qualname__ for case in cases)
         raise RegistrationError(
-            f"{path} has two cases with one name, of {names_of(cases)}: give one another name, `class Mine(Case, name=...)`"
+            f"{path} has two cases with one name, of {classes}: give one another name, `class Mine(Case, name=...)`"
         )
     for each in others if cases else ():
         if not isinstance(each, _BESIDE_CASES) and not is_array(each):

@@ -17,8 +17,12 @@ async def endpoint_of(url: str, *, serves: bool) -> str:
         case "zmq+tcp":
             return await _tcp_endpoint(url, serves)
         case "zmq+ipc" if rest.startswith("/"):
+            if not rest.isprintable():
+                raise ConnectFailed(
+                    url, "ZeroMQ knows only paths of letters that can be printed", is_permanent=True
+                )
             return f"ipc://{rest}"
-        case "zmq+inproc" if rest:
+        case "zmq+inproc" if rest.isprintable() and rest:
             return f"inproc://{rest}"
         case _:
             raise ConnectFailed(

@@ -33,7 +33,8 @@ class Cell:
         self, make: Callable[[], Actor], kind: type[Actor] | None, name: str, settings: Settings
     ) -> None:
         self.name = name or (kind.__name__ if kind else "")
-        """For people: what it was given, or the name of its class; empty until that is known."""
+        """For people: what it was given (its class and key, if it is one of many), or the name of its class; empty until that
+        is known."""
         self.address: LocalAddress
         self.kind = kind
         """The class that it is an object of, as soon as that is known."""

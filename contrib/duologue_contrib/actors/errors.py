@@ -26,7 +26,8 @@ class ActorStopped(RemoteError):
     """
 
     def __init__(self, name: str, executed: Executed = Executed.NO, *, why: str = "it has stopped") -> None:
-        super().__init__(ErrorKind.INTERNAL_SERVER_ERROR, executed, f"the actor {name} is gone: {why}")
+        super().__init__(ErrorKind.INTERNAL_SERVER_ERROR, executed)
+        self.args = (f"the actor {name} is gone: {why}",)  # no remote has answered anything
         self.name = name
         """The name of the actor."""
 
@@ -38,9 +39,13 @@ class ActorDeadlock(CallError):
     """
 
     def __init__(self, names: tuple[str, ...]) -> None:
+        instead = (
+            "send the message one way, or call the method itself"
+            if len(names) == 2
+            else "send one of the messages one way, or let somebody who is not among them make the calls"
+        )
         super().__init__(
-            f"{' -> '.join(names)}: each would wait for the next, the last for the handler that calls; "
-            "send the message one way, or call the method itself",
+            f"{' -> '.join(names)}: each would wait for the next, the last for the handler that calls; {instead}",
             Executed.NO,
         )
         self.names = names
@@ -69,6 +74,7 @@ def named(name: str, error: E, message: object) -> E:
 
 def handler_failed(name: str, message: object, failure: BaseException) -> RemoteError:
     """What the caller of a handler that raised gets: what a remote would get, and here the failure as its cause."""
-    error = RemoteError(ErrorKind.INTERNAL_SERVER_ERROR, Executed.YES, "its handler failed")
+    error = RemoteError(ErrorKind.INTERNAL_SERVER_ERROR, Executed.YES)
+    error.args = ("its handler failed",)  # and no word of how: the text is what a remote might be told
     error.__cause__ = failure
     return named(name, error, message)

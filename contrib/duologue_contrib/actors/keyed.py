@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import reprlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
@@ -33,8 +34,8 @@ from duologue_contrib.actors.settings import Rest
 K = TypeVar("K")
 R = TypeVar("R")
 
-Open = Callable[[Callable[[], Actor], type[Actor]], Cell]
-"""Of the scope: begins an actor."""
+Open = Callable[[Callable[[], Actor], type[Actor], str], Cell]
+"""Of the scope: begins an actor, which has this name."""
 
 
 class Keyed(Generic[K]):
@@ -200,7 +201,9 @@ class Keyed(Generic[K]):
                 self._waiting -= 1
 
     def _open(self, key: K) -> Cell:
-        cell = self._open_cell(lambda: self._make(key), self._kind)
+        # The key says which of them an error is about. It may come from a remote, so no more than a part of a long one.
+        name = f"{self._kind.__name__}[{reprlib.repr(key)}]"
+        cell = self._open_cell(lambda: self._make(key), self._kind, name)
         entry = self._live[key] = _Entry(key, cell, self._clock.now())
 
         def closing() -> None:

@@ -30,7 +30,7 @@ class LocalAddress:
 
     @property
     def name(self) -> str:
-        """What it was given, or the name of its class. Names need not differ."""
+        """What it was given, or the name of its class, with the key of one of many: `Account['anna']`. Names need not differ."""
         return self._cell.name
 
     @property

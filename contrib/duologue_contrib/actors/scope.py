@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import anyio
 import anyio.abc
 
-from duologue import Limits
+from duologue import Limits, RegistrationError
 from duologue_contrib.actors.actor import Actor
 from duologue_contrib.actors.cell import Cell
 from duologue_contrib.actors.clock import Clock, LoopClock
@@ -59,8 +59,13 @@ class ActorScope:
         `lambda: Counter(5)`. `mailbox` is how many messages have room; more wait at the sender. `failure` says what
         follows when a handler raises: `Stop()`, `Resume()`, `Restart(limit=, within=)`, `Escalate()`.
 
-        Raises what `make` or `started()` has raised, and `ActorStopped` when the scope is being left.
+        Raises what `make` or `started()` has raised, `RegistrationError` for what makes no actor, and `ActorStopped` when
+        the scope is being left.
         """
+        if not callable(make):
+            raise RegistrationError(
+                f"{make!r} is to make an actor, and can't be called: give its class, or a function that returns one"
+            )
         cell = self._open(make, class_made_by(make), self._settings(mailbox, failure), name)
         cell.starter_waits = True
         try:
@@ -100,7 +105,7 @@ class ActorScope:
         settings = self._settings(mailbox, failure)
         keyed = Keyed(
             make,
-            lambda made, kind: self._open(made, kind, settings),
+            lambda made, kind, name: self._open(made, kind, settings, name),
             key=key,
             limit=limit,
             idle=idle,

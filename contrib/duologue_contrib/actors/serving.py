@@ -59,7 +59,7 @@ def forward(
     None: as long as the caller's connection lasts. `ordered=True`: messages of one connection reach the actor in the
     order in which they came.
 
-    Raises `RegistrationError` if the address is known not to handle one of the messages.
+    Raises `RegistrationError` if the address is none, or is known not to handle one of the messages.
     """
     _check(namespace, address)
 
@@ -80,8 +80,13 @@ def _check(namespace: Namespace, address: Address) -> None:
             known: Any = address.messages
         case Remote():
             known = address.namespace
-        case _:
+        case Address():
             return
+        case _:
+            raise RegistrationError(
+                f"{address!r} is no address: give what `await actors.start(...)`, `actors.keyed(...)` or "
+                "`peer.remote(namespace)` gives"
+            )
     if missing := [message.__name__ for message in namespace if message not in known]:
         raise RegistrationError(
             f"{address!r} does not handle {', '.join(missing)}, of the namespace {namespace.name!r}: add a handler, or "

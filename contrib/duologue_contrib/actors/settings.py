@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from duologue import RegistrationError
 from duologue_contrib.actors.supervision import FailureLog, FailurePolicy
 
 Rest = Literal["drop", "drain"]
@@ -20,10 +21,14 @@ class Settings:
     waiting: int
     failure: FailurePolicy
     log: FailureLog
-    """Shared by actors with one name, for as many as there may be."""
+    """Shared by all actors of one `keyed`, for as many as there may be."""
     now: Callable[[], float]
 
     def __post_init__(self) -> None:
+        if not isinstance(self.failure, FailurePolicy):  # pyright: ignore[reportUnnecessaryIsInstance] - not all callers are checked
+            raise RegistrationError(
+                f"failure={self.failure!r}: give Stop(), Resume(), Restart(limit=..., within=...) or Escalate()"
+            )
         if self.mailbox < 1:
             raise ValueError(
                 f"mailbox={self.mailbox}: give the number of messages that have room, at least 1"

@@ -75,10 +75,10 @@ OF_TYPESCRIPT = {
 """The same for declarations."""
 
 _HINTS = {
-    ErrorKind.UNKNOWN_SERVICE: "does it serve that namespace, and is it the same --wireformat?",
-    ErrorKind.DESERIALIZE: "is it the message that it declares, and the same --wireformat?",
-    ErrorKind.INTERNAL_SERVER_ERROR: "its own log has more",
+    ErrorKind.UNKNOWN_SERVICE: "is it the same --wireformat?",
+    ErrorKind.DESERIALIZE: "is it the same --wireformat?",
 }
+"""What else it may be, beside what the error says by itself."""
 
 
 class Mistake(Exception):

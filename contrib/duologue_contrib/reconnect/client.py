@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from enum import StrEnum
-from typing import TypeVar, cast
+from typing import NoReturn, TypeVar, cast
 
 from duologue import (
     DEFAULT,
@@ -42,6 +42,10 @@ class Retry(StrEnum):
     """Only if `executed` is no, so that its handler certainly never started."""
     IDEMPOTENT = "idempotent"
     """Whatever is known. You say by this that it does no harm if the handler runs more than once."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> NoReturn:
+        raise ValueError(f"retry={value!r}: give {', '.join(f'Retry.{each.name}' for each in cls)}")
 
 
 class ReconnectingClient:
@@ -92,8 +96,9 @@ class ReconnectingClient:
     def remote(self, namespace: Namespace, *, retry: Retry = Retry.NEVER) -> Remote:
         """The remote's services of a namespace, typed, whichever connection there is: `await client.remote(calc).call(Add(1, 2))`.
 
-        Raises `RegistrationError` if the wire format can't carry one of its types.
+        Raises `RegistrationError` if the wire format can't carry one of its types, `ValueError` for no `Retry`.
         """
+        retry = Retry(retry)  # its text will do as well, and is another object
         return Remote(self if retry is Retry.NEVER else _Retrying(self, retry), namespace)
 
     async def call_raw(
@@ -101,7 +106,7 @@ class ReconnectingClient:
     ) -> bytes:
         """Call a service with an encoded message, and return the encoded answer. The wait for a connection is within `timeout`.
 
-        Raises what `Peer.call_raw` raises, and `NotConnected`, `ReconnectFailed`.
+        Raises what `Peer.call_raw` raises, and `NotConnected`, `ReconnectFailed`; `ValueError` for no `Retry`.
         """
         peer = self._keeper.current()
         if peer is not None and retry is Retry.NEVER:
@@ -119,7 +124,7 @@ class ReconnectingClient:
         """Send an encoded message, one way: returns when it is in the outbox of a connection. What is there when that
         connection ends may be lost. The wait for a connection is within `timeout`.
 
-        Raises what `Peer.send_raw` raises, and `NotConnected`, `ReconnectFailed`.
+        Raises what `Peer.send_raw` raises, and `NotConnected`, `ReconnectFailed`; `ValueError` for no `Retry`.
         """
         peer = self._keeper.current()
         if peer is not None and retry is Retry.NEVER:
@@ -166,6 +171,7 @@ class ReconnectingClient:
         retry: Retry,
         timed_out: Callable[[], CallError | SendTimeout],
     ) -> T:
+        retry = Retry(retry)
         began = time.monotonic()
         may_have_run = False
         try:

@@ -1,7 +1,7 @@
 """The state machine of one end of a connection: pure, without I/O, and with no dependency but the standard library."""
 
 from duologue.protocol.budget import CallBudget
-from duologue.protocol.connection import Connection, ErrorBodies
+from duologue.protocol.connection import Connection
 from duologue.protocol.errors import (
     AnswerUnreadable,
     CallError,
@@ -38,6 +38,7 @@ from duologue.protocol.events import (
     SendReceived,
     WritingFinished,
 )
+from duologue.protocol.failures import ErrorBodies
 from duologue.protocol.frames import LENGTH_PREFIXED, Frame, FrameDecoder, Framing
 from duologue.protocol.ids import CONTROL_SIDS, ERROR_SID, RESPONSE_SID, is_reserved
 from duologue.protocol.lifecycle import Phase

@@ -13,10 +13,6 @@ Commands raise when you did something wrong, and leave everything as it was. Not
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
-
 from duologue.protocol.budget import CallBudget
 from duologue.protocol.deadlines import earlier
 from duologue.protocol.ending import Ending
@@ -24,30 +20,22 @@ from duologue.protocol.errors import (
     CloseReason,
     Executed,
     FailureKind,
-    ProtocolError,
 )
-from duologue.protocol.events import ErrorReported, Event, IncomingRequest
-from duologue.protocol.failures import call_error, read_error, read_error_sid
+from duologue.protocol.events import Event, IncomingRequest
+from duologue.protocol.failures import ErrorBodies
 from duologue.protocol.feed import Feed
 from duologue.protocol.frames import LENGTH_PREFIXED, Framing
-from duologue.protocol.ids import ERROR_SID, RESPONSE_SID
-from duologue.protocol.incoming import REFUSAL_SIZE, Incoming, not_delivered
+from duologue.protocol.incoming import Incoming
+from duologue.protocol.intake import Intake
 from duologue.protocol.lifecycle import Lifecycle, Phase
 from duologue.protocol.limits import Limits
 from duologue.protocol.outbox import Outbox
-from duologue.protocol.outgoing import NESTED_SHARE, Outgoing
-from duologue.protocol.pending import OutgoingCall, OutgoingSend, StrayCounter
+from duologue.protocol.outgoing import Outgoing
+from duologue.protocol.pending import OutgoingCall, OutgoingSend
 from duologue.protocol.reading import Reading
 from duologue.protocol.relaying import Relays
 from duologue.protocol.routes import Router
-
-
-@dataclass(frozen=True, slots=True)
-class ErrorBodies:
-    """How plain data becomes bytes and back, for the bodies of error frames: the wire format's part in the core."""
-
-    encode: Callable[[Any], bytes]
-    decode: Callable[[bytes], Any]
+from duologue.protocol.running import not_delivered
 
 
 class Connection:
@@ -67,20 +55,17 @@ class Connection:
         if budget is None:
             budget = CallBudget(limits.calls, lent_limit=limits.lent)
         self.limits = limits
-        self.late = 0
-        """Answers to calls that nobody waited for any more."""
         self._events: list[Event] = []
-        self._bodies = error_bodies
         self._reading = Reading(framing.decoder(limits.max_frame), limits.frame_timeout)
         self._outbox = Outbox(limits.outbox_high)
         self._outgoing = Outgoing(limits, framing, self._outbox, self._events, first_call_id)
         self._incoming = Incoming(
             router, budget, limits, framing, error_bodies.encode, self._outbox, self._events
         )
-        self._strays = StrayCounter(limits.strays)
+        self._requests = self._incoming.requests
         self._life = Lifecycle()
         self._relays = Relays(self._life, self._incoming, self._outgoing, self._events)
-        self._incoming.relays = self._relays
+        self._incoming.relays = self._requests.relays = self._relays
         self._ending = Ending(
             limits,
             self._life,
@@ -93,7 +78,17 @@ class Connection:
             error_bodies.encode,
             framing,
         )
-        self._refusals_limit = NESTED_SHARE * limits.owed * REFUSAL_SIZE
+        self._intake = Intake(
+            limits,
+            self._life,
+            self._reading,
+            self._outgoing,
+            self._incoming,
+            self._outbox,
+            self._ending,
+            self._events,
+            error_bodies.decode,
+        )
 
     # -- commands: own requests -----------------------------------------------------------
 
@@ -115,7 +110,7 @@ class Connection:
             self._check_may_ask(handled)
         call = self._outgoing.call(sid, payload, deadline, now, handled is not None)
         if self._reading.is_paused:
-            self._read_on(now)  # now something is owed to us, so reading may have to go on
+            self._intake.read_on(now)  # now something is owed to us, so reading may have to go on
         return call
 
     def send(
@@ -134,7 +129,7 @@ class Connection:
             self._check_may_ask(handled)
         send = self._outgoing.send(sid, payload, deadline, now)
         if self._reading.is_paused:
-            self._read_on(now)  # now room is awaited, so reading may have to go on
+            self._intake.read_on(now)  # now room is awaited, so reading may have to go on
         return send
 
     def publish(self, feed: Feed, sid: int, payload: bytes, now: float) -> None:
@@ -156,21 +151,21 @@ class Connection:
         """Nobody waits for this any more. No event follows; says whether its handler may run nevertheless."""
         executed = self._outgoing.cancel(item, now)
         if self._reading.is_paused:
-            self._read_on(now)  # a call that waited for room may have taken the place
+            self._intake.read_on(now)  # a call that waited for room may have taken the place
         if self._life.is_draining:
             self._settle(now)
         return executed
 
     def _check_may_ask(self, handled: IncomingRequest | None) -> None:
         """While it drains, what is under way may ask the remote for what it needs. Nobody else, and not later."""
-        if not self._life.is_draining or handled is None or not self._incoming.runs(handled):
+        if not self._life.is_draining or handled is None or handled not in self._requests:
             raise self._life.refusal()
 
     # -- commands: requests of the remote's --------------------------------------------------
 
     def respond(self, request: IncomingRequest, payload: bytes, now: float, more: bool = False) -> None:
         """The handler has ended with this answer. If it is too large, the remote gets an error in its place, at once."""
-        self._incoming.respond(request, payload, now)
+        self._requests.respond(request, payload, now)
         if not more:
             self.look(now)
 
@@ -178,7 +173,7 @@ class Connection:
         self, request: IncomingRequest, kind: FailureKind, now: float, error: BaseException | None = None
     ) -> None:
         """The handler has failed. `error` goes into the local event, and nowhere else."""
-        self._incoming.fail(request, kind, now, error)
+        self._requests.fail(request, kind, now, error)
         self.look(now)
 
     def done(self, request: IncomingRequest, now: float, more: bool = False) -> None:
@@ -187,7 +182,7 @@ class Connection:
             raise not_delivered(request)
         if request.cid and not request.is_cancelled:
             raise ValueError("a call needs an answer: end it with respond or fail")
-        self._incoming.release(request, now)
+        self._requests.release(request, now)
         if not more:
             self.look(now)
 
@@ -199,20 +194,20 @@ class Connection:
     def look(self, now: float) -> None:
         """Whether reading may go on, and whether this phase has come to its end: requests may have ended with `more`."""
         if self._reading.is_paused:
-            self._read_on(now)
+            self._intake.read_on(now)
         if not self._life.is_open:
             self._settle(now)
 
     def lend(self, request: IncomingRequest, now: float) -> bool:
         """The request's handler begins to wait for a remote: others may use its permit. False: too many wait (F1)."""
-        lent = self._incoming.lend(request, now)
+        lent = self._requests.lend(request, now)
         if self._reading.is_paused:
-            self._read_on(now)
+            self._intake.read_on(now)
         return lent
 
     def unlend(self, request: IncomingRequest, now: float) -> None:
         """The wait is over."""
-        self._incoming.unlend(request)
+        self._requests.unlend(request)
 
     def relay(self, request: IncomingRequest, target: Relays, now: float) -> None:
         """Let another connection answer a request that was delivered, in place of a handler. Nothing is owed for it any more.
@@ -223,14 +218,14 @@ class Connection:
         if request.is_cancelled:
             self.done(request, now)
             return
-        self._relays.relay(self._incoming.hand_over(request, target), now)
+        self._relays.relay(self._requests.hand_over(request, target), now)
         self.look(now)
 
     def permit_freed(self, now: float) -> None:
         """What `on_permit` told of: a permit of a shared budget may be free."""
         self._incoming.advance(now)
         if self._reading.is_paused:
-            self._read_on(now)
+            self._intake.read_on(now)
 
     # -- commands: the end ----------------------------------------------------------------------
 
@@ -260,7 +255,7 @@ class Connection:
         if self._life.is_discarding:
             return
         if self._reading.decoder.feed(data) and not self._reading.is_paused:
-            self._read(now)
+            self._intake.read(now)
             if self._life.is_draining:
                 self._settle(now)
         elif not self._reading.is_paused:
@@ -285,19 +280,21 @@ class Connection:
             # The remote had ended its stream before, and all of that is here. So nothing of it gets lost, even if it is
             # more at once than it should be: no more than what was read when reading paused.
             self._reading.is_hurried = True
-            self._read_on(now)
+            self._intake.read_on(now)
         self._ending.lose(CloseReason.REFUSED if refused else CloseReason.TRANSPORT_FAILED, detail, now)
 
     def data_sent(self, now: float, unsent: int = 0) -> None:
         """The transport has taken what `data_to_send` gave, but for the last `unsent` bytes."""
         if not self._outbox.taken(unsent, now):
             return
-        if self._outgoing.is_blocked:  # even if nobody waits: the low-water mark counts when it is reached
+        if (
+            self._outgoing.room.is_blocked
+        ):  # even if nobody waits: the low-water mark counts when it is reached
             self._outgoing.admit(now)
         if self._incoming.parking.waiting:
             self._incoming.advance(now)
         if self._reading.is_paused:
-            self._read_on(now)
+            self._intake.read_on(now)
         if not self._life.is_open:
             self._settle(now)
 
@@ -306,7 +303,7 @@ class Connection:
         self._outgoing.handle_timer(now)
         self._ending.handle_timer(now)
         if self._reading.is_paused:
-            self._read_on(now)
+            self._intake.read_on(now)
 
     # -- output ---------------------------------------------------------------------------------------
 
@@ -379,97 +376,23 @@ class Connection:
         return self._outbox
 
     @property
+    def late(self) -> int:
+        """Answers to calls that nobody waited for any more."""
+        return self._intake.late
+
+    @property
     def strays(self) -> int:
         """Answers to calls that never were, and errors about the whole connection."""
-        return self._strays.total
+        return self._intake.strays.total
 
     @property
     def buffered(self) -> int:
         """Bytes received and not decoded."""
         return self._reading.decoder.buffered
 
-    # -- reading ------------------------------------------------------------------------------------
-
-    def _read(self, now: float) -> None:
-        """Decode and dispatch what is here, until reading has to pause. The hot path: one pass, no call for nothing."""
-        reading, incoming, outgoing, outbox = self._reading, self._incoming, self._outgoing, self._outbox
-        sends, parking = incoming.sends, incoming.parking
-        if (sends.is_full or parking.is_full or outbox.refusals) and self._must_pause():
-            reading.pause()  # a command has filled what was not full after the last frame
-            return
-        completed, is_open = False, self._life.is_open
-        try:
-            for sid, cid, payload in reading.decoder.frames():
-                completed = True
-                # The kind of a frame, decided in this order (docs/protocol.md, section 1).
-                if sid == ERROR_SID:
-                    self._error_received(cid, payload, now)
-                elif sid == RESPONSE_SID:
-                    if not outgoing.response_received(cid, payload, now):
-                        self._unexpected_answer(cid, now)
-                    elif outgoing.has_waiting:
-                        outgoing.admit(now)
-                elif not is_open and (cid or not self._life.is_draining):
-                    incoming.refuse_new(sid, cid, payload, now)
-                elif cid == 0:
-                    incoming.send_received(sid, payload, now)
-                else:
-                    incoming.call_received(sid, cid, payload, outgoing.pending.owed > 0, now)
-                if (sends.is_full or parking.is_full or outbox.refusals) and self._must_pause():
-                    reading.pause()
-                    return
-        except ProtocolError as error:
-            self._ending.protocol_error(error, now)
-            return
-        reading.note_progress(completed, now)
-
-    def _read_on(self, now: float) -> None:
-        """Reading was paused. If it need not be any more, take up what is in the decoder, and then the end of stream."""
-        if self._must_pause():
-            return
-        reading = self._reading
-        reading.resume()
-        self._read(now)
-        if reading.eof_waits and not reading.is_paused:
-            self._ending.end_of_stream(now)
-
-    def _must_pause(self) -> bool:
-        """Whether nothing more may be taken in for now (F3, F4, F5). Requests that are refused cost nothing but that."""
-        if self._reading.is_hurried:
-            return False
-        if self._outbox.refusals > self._refusals_limit:
-            return True
-        incoming, outgoing, life = self._incoming, self._outgoing, self._life
-        if life.is_ending:
-            return False
-        owed = outgoing.pending.owed > 0
-        return (life.is_open and incoming.parking.is_full and not owed) or incoming.holds_reading(
-            owed or outgoing.has_waiting
-        )
-
-    def _error_received(self, cid: int, payload: bytes, now: float) -> None:
-        kind, text = read_error(payload, self._bodies.decode)
-        if not self._outgoing.error_received(cid, call_error(kind, text), now):
-            sid = read_error_sid(payload, self._bodies.decode)
-            self._events.append(ErrorReported(kind, cid, text, sid))
-            self._unexpected_answer(cid, now)
-        if self._outgoing.has_waiting:
-            self._outgoing.admit(now)
-
-    def _unexpected_answer(self, cid: int, now: float) -> None:
-        """An answer that nobody waits for: late is harmless, stray is harmless up to a rate."""
-        if self._outgoing.pending.settle(cid):
-            self.late += 1
-            if self._outgoing.has_waiting:
-                self._outgoing.admit(now)
-        elif self._strays.count(now):
-            raise ProtocolError(
-                f"over {self.limits.strays} answers to calls that never were, within {StrayCounter.WINDOW:g} s"
-            )
-
     # -- what follows from commands ------------------------------------------------------------------
 
     def _settle(self, now: float) -> None:
         if self._reading.is_paused:
-            self._read_on(now)  # nothing need wait any more for those who have ended
+            self._intake.read_on(now)  # nothing need wait any more for those who have ended
         self._ending.settle(now)

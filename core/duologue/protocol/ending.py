@@ -91,7 +91,7 @@ class Ending:
         if not life.is_ending:
             self._fix_reason(CloseReason.CLOSED_LOCALLY, life.drain_reason or reason, now)
             self._incoming.clear_parking(now, answer=True)
-            if self._incoming.goes_on and grace > 0:
+            if self._incoming.requests.goes_on and grace > 0:
                 life.grace_ends = earlier(life.drain_ends, now + grace)
                 life.move(Trigger.CLOSE_WITH_GRACE)
             else:
@@ -132,8 +132,8 @@ class Ending:
         for_sends = max(for_calls, limits.eof_grace_sends) if self._is_clean_end else for_calls
         incoming.clear_parking(now, answer=False, keep_sends=for_sends > 0)
         if not for_calls:
-            incoming.cancel_running(now, answer=True, sends=not for_sends)
-        if incoming.goes_on:
+            incoming.requests.cancel(now, answer=True, sends=not for_sends)
+        if incoming.requests.goes_on:
             life.move(Trigger.END_OF_STREAM_WITH_GRACE)
             life.grace_ends = now + for_sends
             life.calls_end = now + for_calls if for_calls else None
@@ -157,7 +157,7 @@ class Ending:
         if not self._life.is_ending:
             self._fix_reason(reason, detail, now)
         self._incoming.clear_parking(now, answer=False)
-        self._incoming.cancel_running(now, answer=False)
+        self._incoming.requests.cancel(now, answer=False)
         self._finish(Trigger.TRANSPORT_LOST)
 
     def lose(self, reason: CloseReason, detail: str, now: float) -> None:
@@ -165,7 +165,7 @@ class Ending:
         if self._life.phase is not Phase.GRACE or not self._is_clean_end:
             self.cut(reason, detail, now)
             return
-        self._incoming.cancel_running(now, answer=False, sends=False)
+        self._incoming.requests.cancel(now, answer=False, sends=False)
         self._outbox.clear()
         self._has_finished_writing = True
         self.settle(now)
@@ -180,7 +180,7 @@ class Ending:
             self._fix_reason(CloseReason.CLOSED_LOCALLY, life.drain_reason, now)
             self._enter_closing(Trigger.DRAINED, now)
         if life.phase is Phase.GRACE:
-            if not incoming.goes_on:
+            if not incoming.requests.goes_on:
                 self._enter_closing(Trigger.HANDLERS_ENDED, now)
             elif self._is_clean_end and not incoming.unanswered and not outbox.level:
                 self._finish_writing()  # nothing more can come to be written, so the remote need not wait for it
@@ -206,7 +206,7 @@ class Ending:
             self._enter_closing(Trigger.GRACE_OVER, now)
         elif life.calls_end is not None and now >= life.calls_end:
             life.calls_end = None
-            self._incoming.cancel_running(now, answer=True, sends=False)
+            self._incoming.requests.cancel(now, answer=True, sends=False)
         if not life.is_open:
             self.settle(now)
         if life.phase is Phase.CLOSING:
@@ -230,7 +230,7 @@ class Ending:
     @property
     def _is_idle(self) -> bool:
         """Nothing is under way, in either direction. Calls that were given up don't count: nobody waits for them."""
-        return self._outgoing.is_idle and not self._incoming.goes_on
+        return self._outgoing.is_idle and not self._incoming.requests.goes_on
 
     def _give_up_draining(self, now: float) -> None:
         life = self._life
@@ -257,7 +257,7 @@ class Ending:
         self._incoming.clear_parking(
             now, answer=answer
         )  # messages that waited for their turn, in a grace that is over
-        self._incoming.cancel_running(now, answer=answer)
+        self._incoming.requests.cancel(now, answer=answer)
         self._life.move(trigger)
         self._life.close_ends = now + self._limits.close_timeout
         self._reading.stop()  # what comes from now on is dropped

@@ -167,11 +167,21 @@ class CallTimeout(CallError):
         super().__init__(text, executed)
 
 
+_HINTS = {
+    ErrorKind.UNKNOWN_SERVICE: "does it serve that namespace?",
+    ErrorKind.DESERIALIZE: "have both ends the same message class?",
+    ErrorKind.INTERNAL_SERVER_ERROR: "its log may say more",
+    ErrorKind.PUBSUB_NO_CALL: "it is published there, so send it",
+}
+"""Where to look, for whoever reads the text of an error."""
+
+
 class RemoteError(CallError):
     """The remote answered with an error. `kind` is what it said; it never says more than that in base mode."""
 
     def __init__(self, kind: ErrorKind, executed: Executed, message: str = "", details: Any = None) -> None:
-        super().__init__(f"the remote answered {kind.value}" + (f": {message}" if message else ""), executed)
+        more = f": {message}" if message else f"; {hint}" if (hint := _HINTS.get(kind)) else ""
+        super().__init__(f"the remote answered {kind.value}{more}", executed)
         self.kind = kind
         self.message = message
         self.details = details

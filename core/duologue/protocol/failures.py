@@ -7,6 +7,7 @@ kinds and ids, never the text of an exception.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 from duologue.protocol.errors import (
@@ -20,6 +21,15 @@ from duologue.protocol.errors import (
     RemoteError,
 )
 from duologue.protocol.ids import RESPONSE_SID
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorBodies:
+    """How plain data becomes bytes and back, for the bodies of error frames: the wire format's part in the core."""
+
+    encode: Callable[[Any], bytes]
+    decode: Callable[[bytes], Any]
+
 
 WIRE_KINDS: dict[FailureKind, ErrorKind] = {
     FailureKind.UNKNOWN_SERVICE: ErrorKind.UNKNOWN_SERVICE,

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
 from collections.abc import Callable
-from operator import attrgetter
-from typing import Any
 
-from duologue.protocol.deadlines import Deadlines
+from duologue.protocol.deadlines import Deadlines, earlier
 from duologue.protocol.errors import (
     CallError,
     CallTimeout,
@@ -31,15 +28,13 @@ from duologue.protocol.feed import Feed
 from duologue.protocol.frames import Framing
 from duologue.protocol.ids import CONTROL_SIDS, is_reserved
 from duologue.protocol.limits import Limits
+from duologue.protocol.line import Line
 from duologue.protocol.outbox import Outbox
 from duologue.protocol.pending import OutgoingCall, OutgoingSend, PendingCall, PendingCalls
+from duologue.protocol.room import Room
 
 _FIRST_RESERVED = CONTROL_SIDS.start
 """Ids under this, but for 0, are surely not reserved: one comparison for nearly all of them."""
-
-NESTED_SHARE = 2
-"""Calls made in handlers may go so many times over `Limits.owed`: there is room for them when other calls have to wait."""
-
 
 ROOM_SHARE = 0.5
 """A relayed call waits for room at the other connection for at most this part of its time. What goes round in a ring of relays
@@ -50,26 +45,17 @@ class Outgoing:
     """Own requests. Each waits in the core for room, so that one wait and one deadline cover all of its life."""
 
     __slots__ = (
-        "_arrivals",
-        "_deadlines",
         "_events",
-        "_feeds",
         "_header",
-        "_high",
-        "_limits",
-        "_low",
+        "_line",
         "_max_payload",
-        "_nested_limit",
         "_next_relayed_expires",
         "_outbox",
         "_overhead",
-        "_owed_limit",
-        "_waiting_calls",
-        "_waiting_nested",
-        "_waiting_sends",
-        "is_blocked",
+        "deadlines",
         "on_owed",
         "pending",
+        "room",
     )
 
     def __init__(
@@ -78,37 +64,24 @@ class Outgoing:
         self.pending = PendingCalls(limits.given_up, first_id)
         self._header = framing.header
         self._overhead = framing.overhead
-        self._limits = limits
         self._max_payload = limits.max_frame - framing.overhead
-        self._owed_limit = limits.owed
-        self._nested_limit = NESTED_SHARE * limits.owed
-        self._high = limits.outbox_high
-        # Under the high one, or a level that is just both would be full and have room by turns, and nobody be let in.
-        self._low = min(limits.outbox_low, limits.outbox_high - 1)
         self._outbox = outbox
         self._events = events
-        self._deadlines = Deadlines()
-        self._waiting_calls: OrderedDict[PendingCall, int] = OrderedDict()
-        """Those who wait for room, each with its number in the order of arrival."""
-        self._waiting_nested: OrderedDict[PendingCall, int] = OrderedDict()
-        """Those of them that handlers made. They wait for room in the outbox alone."""
-        self._waiting_sends: OrderedDict[OutgoingSend | RelayedSend, int] = OrderedDict()
-        self._feeds: dict[Feed, None] | None = None
-        """Those in which something waits. Made when one is needed: most connections have no subscriber at the other end."""
+        self.deadlines = Deadlines()
+        self._line = Line()
+        self.room = Room(limits, outbox, self.pending, self._line)
         self._next_relayed_expires = math.inf
         """When the first of the relayed calls expires. They are not in the heap: nearly all have the same time-out, and are
         answered long before, so it pays to look through those that are left when that time comes."""
-        self._arrivals = 0
         self.on_owed: Callable[[float], None] | None = None
         """Told that something is owed, by whoever waits for just that."""
-        self.is_blocked = False
-        """A request found the outbox full, and it is not yet down to its low-water mark."""
 
     # -- commands ------------------------------------------------------------------------------
 
     def call(
         self, sid: int, payload: bytes, deadline: float | None, now: float, nested: bool = False
     ) -> OutgoingCall:
+        """See `Connection.call`. `nested`: it is made in a handler, and so never waits for answers to others."""
         if not 0 < sid < _FIRST_RESERVED or len(payload) > self._max_payload or deadline != deadline:
             self._check(sid, payload, deadline)
         call = OutgoingCall(sid, payload, deadline)
@@ -132,17 +105,16 @@ class Outgoing:
             self._next_relayed_expires = min(self._next_relayed_expires, call.expires)
             if not has_room:
                 call.deadline = now + ROOM_SHARE * timeout
-                self._deadlines.add(call.deadline, call)
+                self.deadlines.add(call.deadline, call)
         return has_room
 
     def try_relay(self, call: RelayedCall, now: float) -> bool:
         """The common case of that: straight into the outbox. False, and nothing was done, if it would have to wait, or fails."""
         payload = call.payload
-        size = len(payload)
-        if self._waiting_calls or self.pending.owed >= self._owed_limit or size > self._max_payload:
+        size, outbox, room = len(payload), self._outbox, self.room
+        if self._line.calls or self.pending.owed >= room.owed_limit or size > self._max_payload:
             return False
-        outbox = self._outbox
-        if (self.is_blocked or outbox.level >= self._high) and not self._has_room():
+        if (room.is_blocked or outbox.level >= room.high) and not room.in_outbox():
             return False
         assert call.route is not None
         timeout = call.route.relay_timeout
@@ -159,7 +131,7 @@ class Outgoing:
 
     def try_relay_send(self, sid: int, payload: bytes, now: float) -> bool:
         """Send what another connection's remote has sent. False, and nothing was done, if it would have to wait, or fails."""
-        if self._waiting_sends or len(payload) > self._max_payload or not self._has_room():
+        if self._line.sends or len(payload) > self._max_payload or not self.room.in_outbox():
             return False
         self._outbox.put_request(0, self._header(self._overhead + len(payload), sid, 0), payload, now)
         return True
@@ -167,19 +139,20 @@ class Outgoing:
     def check_size(self, size: int) -> None:
         """Raise `FrameTooLarge` for a payload that is over the limit here."""
         if size > self._max_payload:
-            raise FrameTooLarge(size + self._overhead, self._limits.max_frame)
+            raise FrameTooLarge(size + self._overhead, self._max_payload + self._overhead)
 
-    def line_up(self, send: RelayedSend) -> None:
+    def line_up(self, send: OutgoingSend | RelayedSend) -> None:
         """Let it wait for the room that there was not. Raises `Overloaded`."""
-        self._check_line("sends")
-        self._arrivals += 1
-        self._waiting_sends[send] = self._arrivals
-        self._deadlines.add(send.deadline, send)
+        self.room.check_line("sends")
+        self._line.add_send(send)
+        if send.deadline is not None:
+            self.deadlines.add(send.deadline, send)
 
     def send(self, sid: int, payload: bytes, deadline: float | None, now: float) -> OutgoingSend | None:
+        """See `Connection.send`."""
         if not 0 < sid < _FIRST_RESERVED or len(payload) > self._max_payload or deadline != deadline:
             self._check(sid, payload, deadline)
-        if not self._waiting_sends and self._has_room():
+        if not self._line.sends and self.room.in_outbox():
             self._outbox.put_request(0, self._header(self._overhead + len(payload), sid, 0), payload, now)
             return None
         send = OutgoingSend(sid, payload, deadline)
@@ -187,11 +160,7 @@ class Outgoing:
             send.is_ended = True
             self._events.append(SendFailed(send, SendTimeout()))
             return send
-        self._check_line("sends")
-        self._arrivals += 1
-        self._waiting_sends[send] = self._arrivals
-        if deadline is not None:
-            self._deadlines.add(deadline, send)
+        self.line_up(send)
         return send
 
     def cancel(self, item: PendingCall | OutgoingSend | RelayedSend, now: float) -> Executed:
@@ -200,9 +169,9 @@ class Outgoing:
             return Executed.UNKNOWN
         item.is_ended = True
         if item.deadline is not None:
-            self._deadlines.note_ended()
+            self.deadlines.note_ended()
         if isinstance(item, OutgoingSend | RelayedSend):
-            del self._waiting_sends[item]
+            del self._line.sends[item]
             return Executed.NO
         executed = self._executed(item)
         self._forget(item, executed, now)
@@ -213,36 +182,30 @@ class Outgoing:
 
     def hurry(self, call: RelayedCall, now: float) -> None:
         """It waits for room, and waits for answers to others no longer: like a call that is made in a handler."""
-        arrival = self._waiting_calls.pop(call)
         try:
-            self._check_nested()
+            self.room.check_nested()
         except Overloaded as error:
+            del self._line.calls[call]
             self._tell_failed(call, error, now)
             if call.deadline is not None:
-                self._deadlines.note_ended()
+                self.deadlines.note_ended()
             return
-        self._waiting_nested[call] = arrival
+        self._line.hurry(call)
         self.admit(now)
 
     def publish(self, feed: Feed, sid: int, payload: bytes, now: float) -> None:
         """Send to a subscriber, or let it wait in the feed. Nobody waits for it, so nothing tells when it leaves."""
         if not 0 < sid < _FIRST_RESERVED or len(payload) > self._max_payload:
             self._check(sid, payload, None)
-        if not feed.waiting and not self._waiting_sends and self._has_room():
+        if not feed.waiting and not self._line.sends and self.room.in_outbox():
             feed.sent += 1
             self._outbox.put_request(0, self._header(self._overhead + len(payload), sid, 0), payload, now)
             return
-        self._arrivals += 1
-        feed.put(self._arrivals, sid, payload)
-        if self._feeds is None:
-            self._feeds = {}
-        self._feeds[feed] = None
+        self._line.add_published(feed, sid, payload)
 
     def end_feed(self, feed: Feed) -> None:
         """The subscription is over: what waits will not be sent."""
-        feed.clear()
-        if self._feeds is not None:
-            self._feeds.pop(feed, None)
+        self._line.remove_feed(feed)
 
     # -- what the remote answers ------------------------------------------------------------
 
@@ -257,7 +220,7 @@ class Outgoing:
             call.is_ended = True
             self._events.append(ResponseReceived(call, payload))
         if call.deadline is not None:
-            self._deadlines.note_ended()
+            self.deadlines.note_ended()
         return True
 
     def error_received(self, call_id: int, error: CallError, now: float) -> bool:
@@ -267,103 +230,83 @@ class Outgoing:
             return False
         self._tell_failed(call, error, now)
         if call.deadline is not None:
-            self._deadlines.note_ended()
+            self.deadlines.note_ended()
         return True
 
     # -- room, time, and the end --------------------------------------------------------
 
     @property
     def has_waiting(self) -> bool:
-        """Whether a request waits for room."""
-        return bool(self._waiting_calls or self._waiting_sends or self._waiting_nested)
+        """Whether a request waits for room: `Line.has_requests`, and asked for each answer, so without a second call."""
+        line = self._line
+        return bool(line.calls or line.sends or line.nested)
 
     @property
     def is_idle(self) -> bool:
         """Whether nobody waits for an answer, or for room, and no feed for room. Calls that were given up don't count."""
-        return not (len(self.pending) or self.has_waiting or self._feeds)
+        return not (len(self.pending) or self._line.has_requests or self._line.feeds)
 
     @property
     def waiting(self) -> int:
         """How many wait for room."""
-        return len(self._waiting_calls) + len(self._waiting_sends) + len(self._waiting_nested)
+        return len(self._line)
 
     @property
     def unanswered(self) -> int:
         """Calls that wait for their answer, or for room."""
-        return len(self.pending) + len(self._waiting_calls) + len(self._waiting_nested)
-
-    @property
-    def deadlines(self) -> int:
-        """Entries in the heap of deadlines, ended ones included."""
-        return len(self._deadlines)
+        return len(self.pending) + len(self._line.calls) + len(self._line.nested)
 
     def admit(self, now: float) -> None:
         """Let those who wait go on, as far as there is room now, in the order in which they came, so that none starves.
 
         Only calls that wait for answers to others let sends and nested calls pass.
         """
-        while (self.is_blocked or self.has_waiting or self._feeds) and self._has_room():
-            line: OrderedDict[Any, int] | None = None
-            if self._waiting_calls and self.pending.owed + len(self._waiting_nested) < self._owed_limit:
-                line = self._waiting_calls
-            for other in (self._waiting_nested, self._waiting_sends):
-                if other and (line is None or next(iter(other.values())) < next(iter(line.values()))):
-                    line = other
-            if self._feeds and self._draw(self._feeds, line, now):
-                continue
-            if line is None:
+        line = self._line
+        while (self.room.is_blocked or line.has_requests or line.feeds) and self.room.in_outbox():
+            place = line.first(self.pending.owed + len(line.nested) < self.room.owed_limit)
+            if place is None:
                 return
-            item, _ = line.popitem(last=False)
+            if isinstance(place, Feed):
+                sid, payload = line.take_published(place)
+                self._put_send(sid, payload, now)
+                continue
+            item, _ = place.popitem(last=False)
             if isinstance(item, OutgoingCall | RelayedCall):
+                if isinstance(item, RelayedCall):
+                    item.relays.has_room(item)
                 self._enter(item, now)
                 continue
-            header = self._header(self._overhead + len(item.payload), item.sid, 0)
-            self._outbox.put_request(0, header, item.payload, now)
+            self._put_send(item.sid, item.payload, now)
             if isinstance(item, RelayedSend):
                 item.relays.sent(item, now)
             else:
                 item.is_ended = True
                 self._events.append(SendAccepted(item))
             if item.deadline is not None:
-                self._deadlines.note_ended()
+                self.deadlines.note_ended()
 
-    def _draw(self, feeds: dict[Feed, None], line: OrderedDict[Any, int] | None, now: float) -> bool:
-        """Send the next of what is published, if it came before the first in the line."""
-        feed = min(feeds, key=_first_arrival)
-        if line is not None and next(iter(line.values())) < feed.first_arrival:
-            return False
-        sid, payload = feed.take()
-        if not feed.waiting:
-            del feeds[feed]
+    def _put_send(self, sid: int, payload: bytes, now: float) -> None:
         self._outbox.put_request(0, self._header(self._overhead + len(payload), sid, 0), payload, now)
-        return True
 
     def next_deadline(self) -> float | None:
-        first = self._deadlines.next()
-        if self._next_relayed_expires < math.inf and (first is None or self._next_relayed_expires < first):
-            first = self._next_relayed_expires
+        """When `handle_timer` is due."""
         # Even if nothing waits for room: what is owed also decides whether calls are refused or reading pauses (F3).
-        forgetting = self.pending.next_forgetting()
-        if first is None or forgetting is None:
-            return forgetting if first is None else first
-        return min(first, forgetting)
+        first = earlier(self.deadlines.next(), self.pending.next_forgetting())
+        return first if self._next_relayed_expires == math.inf else earlier(first, self._next_relayed_expires)
 
     def handle_timer(self, now: float) -> None:
+        """Whoever has no time left learns it. What is owed for longer than it counts is forgotten."""
         unsent: set[int] = set()
-        for item in self._deadlines.pop_expired(now):
+        for item in self.deadlines.pop_expired(now):
             if isinstance(item, OutgoingSend | RelayedSend):
-                del self._waiting_sends[item]
+                del self._line.sends[item]
                 self._tell_send_failed(item, SendTimeout(), now)
                 continue
             assert isinstance(item, OutgoingCall | RelayedCall)
             if isinstance(item, RelayedCall) and item.id:
                 item.deadline = None  # that was for the wait for room, which it has found
                 continue
-            executed = self._executed(item)
-            self._forget(item, executed, now)
-            if item.id and executed is Executed.NO:
-                unsent.add(item.id)
-            self._tell_failed(item, CallTimeout(executed), now)
+            self._time_out(item, unsent, now)
         if self._next_relayed_expires <= now:
             self._expire_relayed(unsent, now)
         if unsent:
@@ -377,11 +320,14 @@ class Outgoing:
             if call.expires > now:
                 self._next_relayed_expires = min(self._next_relayed_expires, call.expires)
                 continue
-            executed = self._executed(call)
-            self._forget(call, executed, now)
-            if executed is Executed.NO:
-                unsent.add(call.id)
-            self._tell_failed(call, CallTimeout(executed), now)
+            self._time_out(call, unsent, now)
+
+    def _time_out(self, call: PendingCall, unsent: set[int], now: float) -> None:
+        executed = self._executed(call)
+        self._forget(call, executed, now)
+        if call.id and executed is Executed.NO:
+            unsent.add(call.id)
+        self._tell_failed(call, CallTimeout(executed), now)
 
     def fail_all(self, error: Callable[[Executed], CallError], now: float) -> None:
         """The connection ends: everyone who waits learns it at once. Frames of calls that have not left never will."""
@@ -393,15 +339,9 @@ class Outgoing:
             self._tell_failed(call, error(executed), now)
         if unsent:
             self._outbox.remove_calls(unsent)
-        calls, sends = (*self._waiting_nested, *self._waiting_calls), tuple(self._waiting_sends)
-        self._waiting_nested.clear()
-        self._waiting_calls.clear()
-        self._waiting_sends.clear()
-        self._deadlines.clear()
+        calls, sends = self._line.clear()
+        self.deadlines.clear()
         self._next_relayed_expires = math.inf
-        for feed in self._feeds or ():
-            feed.clear()
-        self._feeds = None
         for call in calls:
             self._tell_failed(call, error(Executed.NO), now)
         for send in sends:
@@ -416,57 +356,26 @@ class Outgoing:
         if deadline is not None and deadline != deadline:
             raise ValueError("the deadline is not a number: give seconds, or None to wait for ever")
 
-    def _check_nested(self) -> None:
-        """A handler's call never waits for answers to others: those may be waiting, at the other end, for this handler."""
-        unanswered = self.pending.owed + len(self._waiting_nested)
-        if unanswered >= self._nested_limit:
-            raise Overloaded(
-                f"{unanswered} calls are not answered, so a handler may make no further one: "
-                "calls go round in circles, or raise Limits.owed"
-            )
-
-    def _check_line(self, what: str) -> None:
-        if self.waiting >= self._limits.waiting:
-            raise Overloaded(
-                f"{self.waiting} {what} and sends wait for room already: make fewer at once, or raise Limits.waiting"
-            )
-
-    def _has_room(self) -> bool:
-        self.is_blocked = (
-            self._outbox.level > self._low if self.is_blocked else self._outbox.level >= self._high
-        )
-        return not self.is_blocked
-
     def _begin(self, call: PendingCall, nested: bool, now: float) -> bool:
         """Into the outbox, or into the line of those who wait for room."""
         if nested:
-            self._check_nested()
-        line = self._waiting_nested if nested else self._waiting_calls
-        if not line and (nested or self.pending.owed < self._owed_limit) and self._has_room():
-            payload, call.payload = call.payload, b""
-            call_id = self.pending.add(call)
-            header = self._header(self._overhead + len(payload), call.sid, call_id)
-            self._outbox.put_request(call_id, header, payload, now)
-            if self.on_owed is not None:
-                self.on_owed(now)
-            has_room = True
+            self.room.check_nested()
+        has_room = self.room.for_call(nested)
+        if has_room:
+            self._enter(call, now)
         else:
-            self._check_line("calls")
-            self._arrivals += 1
-            line[call] = self._arrivals
-            has_room = False
+            self.room.check_line("calls")
+            self._line.add_call(call, nested)
         if call.deadline is not None:
-            self._deadlines.add(call.deadline, call)
+            self.deadlines.add(call.deadline, call)
         return has_room
 
     def _enter(self, call: PendingCall, now: float) -> None:
-        payload = call.payload
+        payload, call.payload = call.payload, b""
         call_id = self.pending.add(call)
-        header = self._header(self._overhead + len(payload), call.sid, call_id)
-        self._outbox.put_request(call_id, header, payload, now)
-        if isinstance(call, RelayedCall):
-            call.relays.has_room(call)
-        call.payload = b""
+        self._outbox.put_request(
+            call_id, self._header(self._overhead + len(payload), call.sid, call_id), payload, now
+        )
         if self.on_owed is not None:
             self.on_owed(now)
 
@@ -492,7 +401,4 @@ class Outgoing:
         if call.id:
             self.pending.give_up(call, executed, now)
         else:
-            del (self._waiting_nested if call in self._waiting_nested else self._waiting_calls)[call]
-
-
-_first_arrival = attrgetter("first_arrival")
+            self._line.remove_call(call)

@@ -98,16 +98,18 @@ class Parking:
         self._count(request, -1)
         return request
 
-    def hold(self, size: int) -> None:
-        """Count a call of so many bytes that waits for room at the peer that it is relayed to."""
+    def hold(self, call: CallReceived) -> None:
+        """A call waits until it is known where it is relayed to, or for room there. It shares the bound, and nothing stands behind it."""
+        call.is_held = True
         self._held += 1
-        self._held_bytes += size
+        self._held_bytes += len(call.payload) + self._overhead
         self._look_again()
 
-    def let_go(self, size: int) -> None:
+    def let_go(self, call: IncomingRequest) -> None:
         """It waits no longer."""
+        call.is_held = False
         self._held -= 1
-        self._held_bytes -= size
+        self._held_bytes -= len(call.payload) + self._overhead
         self._look_again()
 
     def clear(self, keep_sends: bool = False) -> list[IncomingRequest]:

@@ -141,13 +141,14 @@ class PendingCalls:
 class StrayCounter:
     """Answers to calls that never were: harmless one by one, a sign of a broken remote at a rate."""
 
-    __slots__ = ("_began", "_in_window", "_limit", "total")
+    __slots__ = ("_began", "_in_window", "limit", "total")
 
     WINDOW = 10.0
     """Seconds."""
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        self.limit = limit
+        """So many of them within the window are borne."""
         self._began = 0.0
         self._in_window = 0
         self.total = 0
@@ -160,4 +161,4 @@ class StrayCounter:
             self._began = now
             self._in_window = 0
         self._in_window += 1
-        return self._in_window > self._limit
+        return self._in_window > self.limit

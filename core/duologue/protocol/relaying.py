@@ -45,6 +45,7 @@ class Relays:
         "_incoming",
         "_life",
         "_outgoing",
+        "_requests",
         "_sources",
         "_targets",
         "_waiting",
@@ -56,6 +57,7 @@ class Relays:
     def __init__(self, life: Lifecycle, incoming: Incoming, outgoing: Outgoing, events: list[Event]) -> None:
         self._life = life
         self._incoming = incoming
+        self._requests = incoming.requests
         self._outgoing = outgoing
         self._events = events
         # Made when they are needed: most connections are no part of a relay.
@@ -114,9 +116,9 @@ class Relays:
             return
         if is_owed and self._incoming.parking.is_full:
             target._outgoing.cancel(call, now)
-            self._incoming.refuse_relayed(call, now)
+            self._requests.refuse_relayed(call, now)
             return
-        self._incoming.hold(call)
+        self._incoming.parking.hold(call)
         if not is_owed:
             self._waiting[call] = None
             self._outgoing.on_owed = self.hurry
@@ -135,7 +137,7 @@ class Relays:
         target = send.target
         target._outgoing.check_size(len(send.payload))
         if target._outgoing.try_relay_send(send.sid, send.payload, now):
-            self._incoming.release(send, now)
+            self._requests.release(send, now)
             return
         send.deadline = now + SEND_PATIENCE
         target._outgoing.line_up(send)
@@ -151,17 +153,17 @@ class Relays:
     def has_room(self, call: RelayedCall) -> None:
         """A call that waited for room is in the outbox there."""
         self._waits_no_longer(call)
-        self._incoming.let_go(call)
+        self._incoming.parking.let_go(call)
         self.on_work()
 
     def sent(self, send: RelayedSend, now: float) -> None:
         """The same for a one-way message, which has ended with that."""
-        self._incoming.release(send, now)
+        self._requests.release(send, now)
         self.on_work()
 
     def answered(self, call: RelayedCall, payload: bytes, now: float) -> None:
         """The answer has come."""
-        self._incoming.relay_answered(call, payload, now)
+        self._requests.relay_answered(call, payload, now)
         self.on_work()
 
     def failed(self, request: RelayedCall | RelayedSend, error: DuologueError, now: float) -> None:
@@ -169,7 +171,7 @@ class Relays:
         self._waits_no_longer(request)
         if isinstance(error, RequestError):
             error.peer, error.sid = request.target.name, request.sid
-        self._incoming.fail(request, failure_of(error), now, error)
+        self._requests.fail(request, failure_of(error), now, error)
         self.on_work()
 
     def _waits_no_longer(self, request: RelayedCall | RelayedSend) -> None:

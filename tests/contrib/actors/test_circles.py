@@ -98,6 +98,8 @@ async def test_a_circle_of_calls_is_refused_at_once(count: int) -> None:
         assert error.executed is Executed.NO
         last, *others = (f"node {n}" for n in (count - 1, *range(count - 1), count - 1))
         assert error.names == (last, *others)
+        advice = "call the method itself" if count == 1 else "somebody who is not among them make the calls"
+        assert advice in str(error)
         nodes[-1].next = None
         assert await addresses[0].call(Ask()) == "the end"
 

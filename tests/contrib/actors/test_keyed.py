@@ -36,10 +36,12 @@ from duologue import (
 )
 from duologue_contrib.actors import (
     Actor,
+    ActorDeadlock,
     ActorScope,
     ActorStopped,
     Keyed,
     Restart,
+    Resume,
     StopReason,
     actor_scope,
     handles,
@@ -289,6 +291,40 @@ async def test_a_failure_is_that_of_one_key() -> None:
             await keyed.call(Add(5, key))
         assert isinstance(await outcome_of(keyed.call(Fail(key="a"))), RemoteError)
         assert [await keyed.call(Add(1, key)) for key in "ab"] == [1, 6]
+
+
+class Pay(Message[int]):
+    key: str
+    to: str
+
+
+class Account(Actor):
+    """Asks another of its kind for something, and that one asks it."""
+
+    others: Keyed[str]
+
+    @handles
+    async def pay(self, msg: Pay) -> int:
+        return await self.others.call(Pay(msg.to, msg.key))
+
+
+async def test_errors_say_which_of_them_it_was() -> None:
+    """Two that wait for each other, and one that has failed: a name alone would be that of all. A long key is cut."""
+
+    def account(key: str) -> Account:
+        return Account()
+
+    async with actor_scope() as actors:
+        Account.others = keyed = actors.keyed(account, key="key", limit=5, failure=Resume())
+        error = await outcome_of(keyed.call(Pay("anna", "bert")))
+        assert str(error) == "Account['anna']::Pay: its handler failed (executed: yes)"
+        inner = error.__cause__
+        assert inner is not None
+        assert isinstance(inner.__cause__, ActorDeadlock)
+        assert inner.__cause__.names == ("Account['bert']", "Account['anna']", "Account['bert']")
+        await outcome_of(keyed.call(Pay("x" * 1000, "\n")))
+        assert len(keyed.address_of("x" * 1000).name) < 50  # type: ignore[union-attr]
+        assert keyed.address_of("\n").name == r"Account['\n']"  # type: ignore[union-attr]
 
 
 async def test_one_of_them_can_be_had_by_its_address() -> None:

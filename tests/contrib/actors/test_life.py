@@ -12,7 +12,7 @@ import anyio
 import pytest
 from tests.contrib.actors.common import Add, Counter, Fail, Hold, Note, Troupe, outcome_of, outcomes_of, until
 
-from duologue import Executed, RemoteError
+from duologue import Executed, RegistrationError, RemoteError
 from duologue_contrib.actors import Actor, ActorStopped, StopReason, actor_scope, handles
 
 LONGEST = float(os.environ.get("DUOLOGUE_LONGEST", "60"))
@@ -43,6 +43,8 @@ async def test_an_actor_that_can_not_be_made_raises_where_it_is_started() -> Non
             await actors.start(lambda: Counter(troupe, str(1 // 0)))
         with pytest.raises(TypeError, match="derive its class from Actor"):
             await actors.start(lambda: object())  # type: ignore[arg-type, return-value]
+        with pytest.raises(RegistrationError, match="give its class, or a function"):
+            await actors.start(Counter(troupe))  # type: ignore[arg-type]
         assert len(actors) == 0
         assert await (await actors.start(lambda: Counter(troupe))).call(Add(1)) == 1
     assert troupe.notes == ["started one", "stopped one"]

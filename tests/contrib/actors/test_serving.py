@@ -135,6 +135,16 @@ async def test_an_address_that_lacks_a_handler_is_refused_at_once() -> None:
                     services(everything, address)
 
 
+async def test_what_is_no_address_is_refused_at_once() -> None:
+    """The class of an actor, a namespace, an `await` that was forgotten: else the first message would find out."""
+    async with actor_scope() as actors:
+        forgotten = actors.start(lambda: Counter(Troupe()))
+        for nonsense in (Counter, counting, forgotten):
+            with pytest.raises(RegistrationError, match="is no address: give what `await actors"):
+                services(counting, nonsense)  # type: ignore[arg-type]
+        await forgotten
+
+
 def lambda_for(troupe: Troupe) -> Any:
     def make(key: str) -> Counter:
         return Counter(troupe, key)

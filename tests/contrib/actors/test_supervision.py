@@ -19,7 +19,7 @@ from tests.contrib.actors.common import (
     until,
 )
 
-from duologue import Executed, RemoteError
+from duologue import Executed, RegistrationError, RemoteError
 from duologue_contrib.actors import (
     ActorFailed,
     ActorStopped,
@@ -230,3 +230,11 @@ async def test_the_log_of_failures_is_bounded(caplog: pytest.LogCaptureFixture) 
 def test_a_policy_that_makes_no_sense_is_refused(limit: int, within: float) -> None:
     with pytest.raises(ValueError, match="Restart"):
         Restart(limit=limit, within=within)
+
+
+async def test_what_is_no_policy_is_refused_at_once() -> None:
+    """A class for an object of it, say: else the first failure would be the time to learn of it."""
+    async with actor_scope() as actors:
+        for nonsense in (Restart, "restart", None):
+            with pytest.raises(RegistrationError, match=r"give Stop\(\), Resume\(\), Restart"):
+                await actors.start(lambda: Counter(Troupe()), failure=nonsense)  # type: ignore[arg-type]

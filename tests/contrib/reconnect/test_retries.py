@@ -70,10 +70,11 @@ QUEUED = Limits(owed=1)
 """One call is out, and all others wait within this end."""
 
 
+@pytest.mark.parametrize("by_text", [False, True])
 @pytest.mark.parametrize("retry", list(Retry))
-async def test_what_is_made_again(retry: Retry) -> None:
+async def test_what_is_made_again(retry: Retry, by_text: bool) -> None:
     """The connection ends under a call that is out, and one that has not left. By default both raise. `NOT_EXECUTED` makes
-    the second one again, since it certainly never ran; `IDEMPOTENT` both.
+    the second one again, since it certainly never ran; `IDEMPOTENT` both. Its text is equal to it, and so means the same.
     """
     outcomes = Outcomes()
     async with stage() as there:
@@ -81,7 +82,7 @@ async def test_what_is_made_again(retry: Retry) -> None:
             there.url, wireformat="json", clock=FastTime().clock, limits=QUEUED
         ) as client:
             before = client.peer
-            remote = client.remote(tools, retry=retry)
+            remote = client.remote(tools, retry=cast("Retry", retry.value) if by_text else retry)
             async with anyio.create_task_group() as group:
                 group.start_soon(outcomes.of, remote.call, Hold(name="out"))
                 await there.tools.until(lambda: there.tools.running == 1)
@@ -175,3 +176,15 @@ async def test_messages_of_another_namespace() -> None:
             assert client.remote(tools, retry=Retry.IDEMPOTENT).peer.info is client.info
             with pytest.raises(RegistrationError):
                 await remote.call(Stranger())
+
+
+async def test_what_is_no_retry_is_refused() -> None:
+    """The text says which there are, wherever it is given."""
+    async with stage() as there:
+        async with reconnecting(there.url, wireformat="json") as client:
+            given = r"retry='always': give Retry.NEVER, Retry.NOT_EXECUTED, Retry.IDEMPOTENT"
+            with pytest.raises(ValueError, match=given):
+                client.remote(tools, retry="always")  # type: ignore[arg-type]
+            for use in (client.call_raw, client.send_raw):
+                with pytest.raises(ValueError, match=given):
+                    await use(tools.sid(Add), b"{}", retry="always")  # type: ignore[operator]

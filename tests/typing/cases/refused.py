@@ -5,9 +5,9 @@ Nothing here is run; test_inference.py has both checkers read it, and compares.
 
 from __future__ import annotations
 
-from typing import assert_never, assert_type
+from typing import Any, assert_never, assert_type
 
-from duologue import ByteList, Case, Context, Message, Namespace, Peer, Services, connect
+from duologue import ByteList, Case, Context, Message, Namespace, Peer, PubSub, Services, connect
 from duologue_contrib.actors import Actor, Address, LocalAddress, actor_scope, handles
 
 
@@ -148,3 +148,17 @@ async def a_call_of_an_actor_is_checked(address: Address, local: LocalAddress) -
     await local.stop("later")  # E: later
     async with actor_scope() as actors:
         await actors.start(NotAMessage)  # E: NotAMessage
+
+
+async def hear_later(message: Message[Any]) -> None:
+    pass
+
+
+def hear_addition(message: Add) -> None:
+    pass
+
+
+def a_function_listens_to_what_it_takes(published: PubSub) -> None:
+    published.listen(hear_later)  # E: listen
+    published.listen(hear_addition)  # E: listen
+    published.listen(hear_addition, Draw)  # E: listen

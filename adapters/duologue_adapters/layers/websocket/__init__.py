@@ -1,6 +1,6 @@
 """WebSocket as a layer, without I/O: a client's end, and a server's."""
 
 from duologue_adapters.layers.websocket.client import WebSocketClient
-from duologue_adapters.layers.websocket.server import Page, WebSocketServer
+from duologue_adapters.layers.websocket.server import WebSocketServer
 
-__all__ = ["Page", "WebSocketClient", "WebSocketServer"]
+__all__ = ["WebSocketClient", "WebSocketServer"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from hashlib import blake2b
 from http import HTTPStatus
 from typing import cast
 
@@ -14,9 +13,7 @@ from websockets.typing import Origin
 from duologue import Limits
 from duologue_adapters.layers.websocket.base import WebSocketLayer, largest_message, logger
 from duologue_adapters.ports import HEARTBEAT, LayerError
-
-Page = tuple[str, bytes]
-"""A content type, and the content."""
+from duologue_adapters.static_files import Page
 
 _OTHER_METHODS = (b"POST ", b"PUT ", b"DELETE ", b"PATCH ", b"OPTIONS ", b"CONNECT ", b"TRACE ")
 _HEAD = max(map(len, _OTHER_METHODS))
@@ -49,6 +46,9 @@ class WebSocketServer(WebSocketLayer):
         self._find_page = find_page
         self._head = b""
         self._answers: list[bytes] = []
+        self._page: Page | None = None
+        """What is being sent, up to here."""
+        self._page_sent = 0
 
     def receive_data(self, data: bytes | memoryview, now: float) -> list[bytes]:
         if data and len(self._head) < _HEAD:
@@ -59,8 +59,19 @@ class WebSocketServer(WebSocketLayer):
         return super().receive_data(data, now)
 
     def data_to_send(self) -> list[bytes]:
+        if not self._answers and self._page is not None:
+            return self._next_of_page(self._page)
         answers, self._answers = self._answers, []
         return answers + super().data_to_send()
+
+    def _next_of_page(self, page: Page) -> list[bytes]:
+        """One piece each time, so that no more of a large file is in memory than leaves."""
+        piece = page.read(self._page_sent)[: page.size - self._page_sent]
+        if not piece:
+            self._page = None
+            return super().data_to_send()
+        self._page_sent += len(piece)
+        return [piece]
 
     def _take_handshake(self, event: Request | Response, now: float) -> None:
         request = cast("Request", event)
@@ -113,23 +124,25 @@ class WebSocketServer(WebSocketLayer):
         elif (page := self._find_page(path)) is None:
             self._refuse(HTTPStatus.NOT_FOUND, "there is no such page")
         else:
-            self._answer_page(request, *page)
+            self._answer_page(request, page)
 
-    def _answer_page(self, request: Request, content_type: str, content: bytes) -> None:
+    def _answer_page(self, request: Request, page: Page) -> None:
         # A browser asks each time, and is told that it has the file already: so nobody ever runs an old script with a new page.
-        etag = f'"{blake2b(content, digest_size=12).hexdigest()}"'
+        etag = f'"{page.tag}"'
         known = {each.strip() for each in ",".join(request.headers.get_all("If-None-Match")).split(",")}
         is_known = etag in known
         response = self._server.reject(HTTPStatus.NOT_MODIFIED if is_known else HTTPStatus.OK, "")
         del response.headers["Content-Type"]
         del response.headers["Content-Length"]
         if not is_known:
-            response.headers["Content-Type"] = content_type
-            response.headers["Content-Length"] = str(len(content))
+            response.headers["Content-Type"] = page.content_type
+            response.headers["Content-Length"] = str(page.size)
         response.headers["ETag"] = etag
         response.headers["Cache-Control"] = "no-cache"
-        response.body = content if request.method == "GET" and not is_known else b""
+        response.body = b""
         self._answer(response)
+        if request.method == "GET" and not is_known:
+            self._page = page
 
     def _refuse_method(self) -> None:
         response = self._server.reject(HTTPStatus.METHOD_NOT_ALLOWED, "only GET and HEAD are answered here\n")
