@@ -7,6 +7,7 @@
 #   make bench ARGS="--help"         whatever the benchmarks take
 #   make demo ARGS="--trio --plain"  on trio, and in plain lines on a terminal, too
 #   make chat ARGS="--port 8000"     whatever docs/examples/chat/server.py takes
+#   make latency ARGS="--port 0"     a page, at any port that is free
 
 PYTHON ?= python3
 ARGS ?=
@@ -28,11 +29,12 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo chat test test-elsewhere bench lint docs clean
+.PHONY: help demo chat latency test test-elsewhere bench lint docs clean
 
 help:
 	@echo "make demo     what the library does, over every transport, to look at"
 	@echo "make chat     a chat for browsers and terminals, to play with"
+	@echo "make latency  a page that calls Python, and is called by it, and draws how long that takes"
 	@echo "make test     all tests, and branch coverage of core, which must be whole"
 	@echo "make test-elsewhere PYTHON=python3.13   of the tests what another interpreter could change"
 	@echo "make bench    the benchmarks"
@@ -40,13 +42,16 @@ help:
 	@echo "make docs     are the generated parts of docs/ up to date?"
 	@echo "make clean    remove the environments and what the tools left behind"
 	@echo
-	@echo "PYTHON=python3.13 chooses an interpreter, ARGS=\"...\" goes to pytest, to the benchmarks or to the demo."
+	@echo "PYTHON=python3.13 chooses an interpreter, ARGS=\"...\" goes to pytest, to the benchmarks, to the demo or to the page."
 
 demo: $(MADE)-all
 	$(BIN)/duologue demo $(ARGS)
 
 chat: $(MADE)-all
 	$(BIN)/python docs/examples/chat/server.py $(ARGS)
+
+latency: $(MADE)-all
+	$(BIN)/python docs/examples/latency/server.py $(ARGS)
 
 # Coverage is looked at only when all tests run, and only by the tests that are about the core: what a test of an adapter happens to run
 # is not tested by that. The slow ones among them do the same again thousands of times, for which coverage would take minutes.

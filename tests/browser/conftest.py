@@ -17,7 +17,7 @@
   Close pages before their server, as above: a page that loses its server says so in the console.
 - The server is one in the test's own event loop (`serve_page`), or a process: `program(*args)` runs `python *args` from the repository's root, with
   `{port}` replaced; it must print its address. `await server.kill()` is `kill -9`, `await server.start()` starts it again at the same port.
-- Each test runs on asyncio, uvloop and trio. Where the server is a process, give it the loop, too: `anyio_backend_name`.
+- Each test runs on asyncio, uvloop and trio. Where the server is a process, give it the loop, too: the fixture `loop` is its name.
 
 One browser is started for all tests of a process, with the first that needs it, so few processes should run these: `make test` gives them
 two. Where there is no Chromium they are skipped, and the end of the run says what to install.
@@ -59,6 +59,13 @@ _HAS_UVLOOP = importlib.util.find_spec("uvloop") is not None
 )
 def anyio_backend(request: pytest.FixtureRequest) -> Any:
     return request.param
+
+
+@pytest.fixture
+def loop(anyio_backend: tuple[str, dict[str, bool]]) -> str:
+    """The name of the event loop of this test, for a server that is a process: asyncio, uvloop or trio."""
+    name, options = anyio_backend
+    return "uvloop" if options.get("use_uvloop") else name
 
 
 @pytest.fixture(scope="session")

@@ -50,6 +50,7 @@ export class Peer {
   #finish = () => {};
   #leave = () => {};
   #stopWatching;
+  #areOursFirst = false;
 
   /**
    * Made by `connect`, of an open socket.
@@ -143,7 +144,7 @@ export class Peer {
         await Promise.race([idle, this.closed, new Promise((resolve) => (timer = after(grace, () => resolve(undefined))))]);
         clearTimeout(timer);
       }
-      this.#requests.end();
+      this.#requests.abort();
       this.#hangUp(GOODBYE, detail);
     }
     return this.closed;
@@ -202,9 +203,13 @@ export class Peer {
     }
   }
 
+  /** There is room. What comes first may take it all, so that is own requests and the remote's in turn. */
   #pump() {
-    this.#calls.pump();
-    this.#requests.pump();
+    const both = [this.#calls, this.#requests];
+    this.#areOursFirst = !this.#areOursFirst;
+    for (const each of this.#areOursFirst ? both : both.toReversed()) {
+      each.pump();
+    }
   }
 
   // -- how it ends -------------------------------------------------------------------------------------------------------
@@ -230,7 +235,7 @@ export class Peer {
   #breakOff(reason, detail, code) {
     this.#end(reason, detail);
     void this.#requests.drain();
-    this.#requests.end();
+    this.#requests.abort();
     this.#hangUp(code, detail);
   }
 
@@ -288,7 +293,7 @@ export class Peer {
     const { reason, detail } = endOf(code, this.#complaint || text);
     this.#end(reason, detail);
     void this.#requests.drain();
-    this.#requests.end();
+    this.#requests.abort();
     this.#socket.onmessage = this.#socket.onclose = null;
     this.#finish({ reason: this.#reason ?? reason, detail: this.#detail, code, isPermanent: this.#isPermanent || isForGood(code) });
   }

@@ -160,6 +160,7 @@ export class Client {
   // -- attempts ----------------------------------------------------------------------------------------------------------
 
   async #run() {
+    await undefined; // whoever has made the client has it before `onEvent` is told anything
     while (this.#over === undefined) {
       this.#attempt++;
       this.#tell({ type: "connecting", attempt: this.#attempt });

@@ -112,7 +112,7 @@ export class Requests {
     for (const lane of [this.#calls, this.#sends]) {
       let request;
       while (!this.#outbox.isFull && (request = lane.next()) !== undefined) {
-        void this.#run(request, lane);
+        this.#run(request, lane);
       }
     }
   }
@@ -121,7 +121,7 @@ export class Requests {
    * @param {Request} request
    * @param {Lane} lane
    */
-  async #run(request, lane) {
+  #run(request, lane) {
     const service = this.#services.find(request.sid);
     if (service === undefined) {
       this.#fail(request, "UnknownService");
@@ -136,16 +136,42 @@ export class Requests {
     }
     lane.running++;
     try {
-      const answer = await service.handler(message, this.#context(request, lane));
-      this.#respond(request, answer);
+      const answer = service.handler(message, this.#context(request, lane));
+      if (typeof answer?.then === "function") {
+        void this.#finish(request, lane, answer);
+        return;
+      }
+      this.#respond(request, answer); // at once: only so it is known whether there is room for the next one's
     } catch (error) {
       this.#fail(request, "HandlerFailed", error);
     }
+    this.#end(request, lane);
+  }
+
+  /**
+   * @param {Request} request
+   * @param {Lane} lane
+   * @param {Promise<unknown>} answer
+   */
+  async #finish(request, lane, answer) {
+    try {
+      this.#respond(request, await answer);
+    } catch (error) {
+      this.#fail(request, "HandlerFailed", error);
+    }
+    this.#end(request, lane);
+    this.pump();
+  }
+
+  /**
+   * @param {Request} request
+   * @param {Lane} lane
+   */
+  #end(request, lane) {
     request.isDone = true;
     if (request.lent === 0) {
       lane.running--;
     }
-    this.pump();
     if (this.isIdle) {
       this.#onIdle();
     }
@@ -248,7 +274,7 @@ export class Requests {
   }
 
   /** Tell the handlers that nobody waits for them any more. */
-  end() {
+  abort() {
     this.#controller.abort();
   }
 }

@@ -221,6 +221,15 @@ test("closing ends the connection, an attempt, and a wait", async () => {
   await pausing.client.closed;
 });
 
+test("who is told something has the client already", async () => {
+  const seen = [];
+  class Socket extends FakeSocket {}
+  const made = reconnecting("ws://x/", { wireformat: json, WebSocket: Socket, onEvent: ({ type }) => seen.push([type, made.peer?.isOpen]) });
+  await made.connected();
+  assert.deepEqual(seen, [["connecting", undefined], ["connected", true]]);
+  void made.peer.close();
+});
+
 for (const type of ["online", "pageshow"]) {
   test(`a machine that has a network again, or a page that somebody comes back to, does not wait: ${type}`, () =>
     inPage(async (target) => {

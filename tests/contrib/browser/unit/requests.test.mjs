@@ -151,6 +151,35 @@ test("while the socket takes nothing no handler begins", async () => {
   assert.deepEqual(answers(socket), [[2, "UnknownService"]]);
 });
 
+for (const [what, wrap] of [["at once", (answer) => answer], ["later", async (answer) => answer]]) {
+  test(`own calls and answers that are each more than there is room for have their turns: ${what}`, async () => {
+    const { peer, socket } = await served(() => wrap("x".repeat(2000)), { limits: { calls: 1, outboxHigh: 1000, outboxLow: 100 } });
+    for (let number = 0; number < 20; number++) {
+      void peer.callRaw(7n, new Uint8Array(2000)).catch(() => {});
+    }
+    for (let cid = 1n; cid <= 20n; cid++) {
+      socket.receive(request(cid, null));
+    }
+    await until(() => socket.messages.length >= 20);
+    const ours = socket.frames().slice(0, 20).filter(({ sid }) => sid === 7n).length;
+    assert.ok(ours >= 5 && ours <= 15, `${ours} of the first 20 were own calls`);
+    await peer.close();
+  });
+}
+
+test("a thousand calls that waited are answered at once, and not one within the other", async () => {
+  const { socket } = await served((message) => message, { limits: { outboxHigh: 1000, outboxLow: 100 } });
+  socket.bufferedAmount = 2000;
+  for (let cid = 1n; cid <= 1024n; cid++) {
+    socket.receive(request(cid, null));
+  }
+  socket.bufferedAmount = 0;
+  await until(() => socket.messages.length > 0);
+  const seen = [];
+  await until(() => seen.push(...answers(socket)) >= 1024);
+  assert.equal(seen.length, 1024);
+});
+
 test("the id of a call that is not answered breaks the protocol; afterwards it may come again", async () => {
   const { running, handler } = held();
   const { peer, socket } = await served(handler);
