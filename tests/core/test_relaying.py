@@ -621,6 +621,27 @@ def test_who_waits_for_room_when_the_caller_vanishes_waits_no_longer() -> None:
     relay.asked.assert_nothing_left()
 
 
+@pytest.mark.fault(79)
+@pytest.mark.parametrize("how", ["lost", "aborted", "closed"])
+def test_a_message_that_gets_room_by_the_end_of_its_own_connection_leaves(how: str) -> None:
+    """The caller vanishes; its call had not left, and makes room for its own one-way message: that is sent, and ends once."""
+    relay = Relay(other=Limits(outbox_high=1, outbox_low=0))
+    relay.link()
+    relay.ask(1, b"has not left")
+    relay.ask(0, b"waits for room")
+    connection, now = relay.asked.connection, relay.asked.now
+    assert (connection.incoming.running, relay.other.connection.outgoing.waiting) == (2, 1)
+    match how:
+        case "lost":
+            connection.transport_lost("cut", now)
+        case "aborted":
+            connection.abort("enough", now)
+        case _:
+            connection.close("tired", 0.0, now)
+    assert [payload for _, _, payload in relay.other.sent()] == [b"waits for room"]
+    nothing_held({"asked": relay.asked, "other": relay.other})
+
+
 def test_who_waits_for_room_when_the_provider_dies_fails() -> None:
     """All of them, at once."""
     relay, _ = full_relay()
