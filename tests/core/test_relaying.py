@@ -458,6 +458,25 @@ def test_what_is_relayed_to_a_remote_makes_it_owe_too(is_full: bool) -> None:
     assert middle.connection.incoming.parking.held == 0
 
 
+@pytest.mark.fault(40)
+def test_held_calls_fill_the_parking_for_those_that_find_no_permit() -> None:
+    """One call is held until it is known where it goes, and that is all the parking has room for: the first to find no permit is
+    refused, as all that follow, and does not stand in the line for one."""
+    relay = Relay(Limits(calls=1, parked=1))
+    asked = relay.asked
+    asked.call()
+    asked.sent()
+    (running,) = requests(asked.feed(frame(ECHO, 1)))
+    assert len(requests(asked.feed(frame(PICKED, 2)))) == 1
+    asked.feed(frame(ECHO, 3), frame(ECHO, 4))
+    parking = asked.connection.incoming.parking
+    assert (parking.calls, parking.held, asked.budget.waiting) == (0, 1, 0)
+    assert [(sent[1], error_kind(sent)) for sent in asked.sent()] == [
+        (cid, "InternalServerError") for cid in (3, 4)
+    ]
+    asked.connection.respond(running, b"", asked.now)
+
+
 def test_a_call_that_waits_for_no_others_may_wait_for_room() -> None:
     """The client owes an answer, and there is room in the parking, but none in the outbox over there."""
     relay = Relay(Limits(), other=Limits(outbox_high=100, outbox_low=10))
