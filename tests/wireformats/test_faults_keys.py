@@ -51,6 +51,20 @@ BAD_KEYS = {
     },
     "json": {"text twice": b'{"a":1,"a":2}'.hex(), "escaped": b'{"a":1,"\\u0061":2}'.hex(), "deep": b'{"x":[{"a":1,"a":{}}]}'.hex()},
 }  # fmt: skip
+
+
+@pytest.mark.fault(29)
+@every_format
+def test_row_29_the_same_key_twice_among_many(wireformat: WireFormat) -> None:
+    """In a map of thousands, and beside one, a key that comes twice is found as in a small one; without it the map is read."""
+    many = {f"{number:05}": number for number in range(8_000)}
+    for value in (many, {"a": {"00000": 1}, "b": many}):
+        payload = wireformat.encode_plain(value)
+        assert wireformat.decode_plain(payload) == value
+        for last in (b"07999", b"00001"):
+            assert "twice" in refusal(wireformat, Any, payload.replace(b"00002", last))
+
+
 UNDECLARED = {"cbor": "a1 05 01", "msgpack": "81 05 01"}
 TWICE = {"cbor": "a2 05 01 1805 02", "msgpack": "82 05 01 cc05 02"}
 

@@ -29,3 +29,22 @@ def is_dict(value: object) -> TypeGuard[dict[Any, Any]]:
 def is_collection(value: object) -> TypeGuard[list[Any] | tuple[Any, ...] | set[Any] | frozenset[Any]]:
     """Whether it becomes an array when it is written."""
     return isinstance(value, _COLLECTIONS)
+
+
+_CONTAINERS = frozenset([dict, list])
+_SHORT_LIST = 8
+"""Shorter lists are walked over: asking what is in them would cost as much."""
+
+
+def count_members(plain: Any) -> int:
+    """How many keys there are in all dicts together."""
+    count = 0
+    rest: list[Any] = [plain]
+    while rest:
+        value = rest.pop()
+        if is_dict(value):
+            count += len(value)
+            rest.extend(value.values())
+        elif is_list(value) and (len(value) < _SHORT_LIST or not _CONTAINERS.isdisjoint(map(type, value))):
+            rest.extend(value)
+    return count
