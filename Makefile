@@ -27,13 +27,14 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-elsewhere fuzz bench lint docs clean
+.PHONY: help demo test test-elsewhere fuzz hostile bench lint docs clean
 
 help:
 	@echo "make demo     what the library does, over every transport, to look at"
 	@echo "make test     all tests, and branch coverage of core, which must be whole"
 	@echo "make test-elsewhere PYTHON=python3.13   of the tests what another interpreter could change"
 	@echo "make fuzz     any bytes against all that reads bytes, for minutes; ARGS=\"--help\" says more"
+	@echo "make hostile  what hostile payloads cost, into docs/reliability.md"
 	@echo "make bench    the benchmarks"
 	@echo "make lint     ruff, mypy, pyright"
 	@echo "make docs     are the generated parts of docs/ up to date?"
@@ -70,6 +71,9 @@ test-elsewhere: $(MADE)-test
 
 fuzz: $(MADE)-fuzz
 	$(BIN)/python tests/fuzz $(ARGS)
+
+hostile: $(MADE)-test
+	$(BIN)/python tests/hostile $(ARGS)
 
 bench: $(MADE)-bench
 	$(BIN)/python tests/benchmarks $(ARGS)

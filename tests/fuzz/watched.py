@@ -184,7 +184,7 @@ class Watched:
         assert 0 <= len(outgoing.pending) <= outgoing.pending.owed <= NESTED_SHARE * limits.owed + limits.owed
         assert 0 <= outbox.refusals <= NESTED_SHARE * limits.owed * REFUSAL_SIZE + REFUSAL_SIZE
         assert 0 <= outbox.refusals <= outbox.answers <= outbox.level
-        assert self.in_flight <= outbox.level or real.phase is Phase.CLOSED
+        assert self.in_flight <= outbox.level or not outbox.level, "less waits than the transport has"
         assert self.feed.waiting <= 3
         assert (self.closed is not None) == (real.phase is Phase.CLOSED), "the end is told when it has come"
         if self.closed is not None:

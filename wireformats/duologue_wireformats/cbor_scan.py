@@ -50,6 +50,10 @@ _STRING_WIDTHS = [
     1 << (first & 3) if first >> 5 in (2, 3) and 0x18 <= first & 0x1F < 0x1C else 0 for first in range(0x100)
 ]
 """By the first byte of a string whose length follows: of how many bytes that is; 0 for everything else."""
+_COUNT_WIDTHS = [
+    1 << (first & 3) if first >> 5 in (4, 5) and 0x18 <= first & 0x1F < 0x1C else 0 for first in range(0x100)
+]
+"""The same for arrays and maps. Empty ones may be written so, too."""
 
 
 class CborScan:
@@ -85,7 +89,7 @@ class CborScan:
 
     def _walk(self, data: bytes) -> int:
         """Where the first item ends. One loop without calls for what is common: it is in the way of every large payload."""
-        sizes, widths, first_key = _SIZES, _STRING_WIDTHS, self._first_key
+        sizes, widths, counts, first_key = _SIZES, _STRING_WIDTHS, _COUNT_WIDTHS, self._first_key
         position, budget = 0, self._items - 1
         left, is_map, outer = 1, False, list[tuple[int, bool]]()
         """`left` items are to come in the container that we are in, keys included; around it are the `outer` ones."""
@@ -111,6 +115,9 @@ class CborScan:
             if width := widths[first]:
                 begin = position + 1 + width
                 position = begin + int.from_bytes(data[position + 1 : begin])
+                continue
+            if (width := counts[first]) and not int.from_bytes(data[position + 1 : position + 1 + width]):
+                position += 1 + width
                 continue
             major, count, position = _head(data, first, position)
             if major in (2, 3):  # without an announced end: all others have been passed

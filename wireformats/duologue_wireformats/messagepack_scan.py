@@ -37,6 +37,9 @@ _SIZES = _sizes()
 _STRING_WIDTHS = [_STRINGS.get(first, 0) for first in range(0x100)]
 """By the first byte of a string whose length follows: of how many bytes that is; 0 for everything else."""
 
+_COUNT_WIDTHS = [_ARRAYS.get(first, 0) or _MAPS.get(first, 0) for first in range(0x100)]
+"""The same for arrays and maps. Empty ones may be written so, too."""
+
 _ARE_EXTENSIONS = frozenset([*_EXTENSIONS, *range(0xD4, 0xD9)])
 _ARE_TEXTS = frozenset([*range(0xA0, 0xC0), *_STRINGS])
 _ARE_INTEGERS = frozenset([*range(0x80), *range(0xE0, 0x100), *range(0xCC, 0xD4)])
@@ -80,7 +83,8 @@ class MessagePackScan:
 
     def _walk(self, data: bytes) -> tuple[int, int]:
         """Where the first item ends, and what `check` gives. One loop without calls for what is common: it is in the way of every large payload."""
-        sizes, widths, keys, refused = _SIZES, _STRING_WIDTHS, self._keys, self._refused
+        sizes, widths, counts = _SIZES, _STRING_WIDTHS, _COUNT_WIDTHS
+        keys, refused = self._keys, self._refused
         position, members, largest, budget = 0, 0, 0, self._items - 1
         left, is_map, outer = 1, False, list[tuple[int, bool]]()
         """`left` items are to come in the container that we are in, keys included; around it are the `outer` ones."""
@@ -104,6 +108,9 @@ class MessagePackScan:
             if width := widths[first]:
                 begin = position + 1 + width
                 position = begin + int.from_bytes(data[position + 1 : begin])
+                continue
+            if (width := counts[first]) and not int.from_bytes(data[position + 1 : position + 1 + width]):
+                position += 1 + width
                 continue
             if first in _EXTENSIONS:
                 position = _after_extension(data, first, position)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, TypeGuard
 
 # Tuples that are made once: a union in the call would be made anew with each.
@@ -32,8 +33,8 @@ def is_collection(value: object) -> TypeGuard[list[Any] | tuple[Any, ...] | set[
 
 
 _CONTAINERS = frozenset([dict, list])
-_SHORT_LIST = 8
-"""Shorter lists are walked over: asking what is in them would cost as much."""
+_SHORT = 8
+"""Shorter lists and dicts are walked over: asking what is in them would cost as much."""
 
 
 def count_members(plain: Any) -> int:
@@ -44,7 +45,11 @@ def count_members(plain: Any) -> int:
         value = rest.pop()
         if is_dict(value):
             count += len(value)
-            rest.extend(value.values())
-        elif is_list(value) and (len(value) < _SHORT_LIST or not _CONTAINERS.isdisjoint(map(type, value))):
-            rest.extend(value)
+            parts: Collection[Any] = value.values()
+        elif is_list(value):
+            parts = value
+        else:
+            continue
+        if len(parts) < _SHORT or not _CONTAINERS.isdisjoint(map(type, parts)):
+            rest.extend(parts)
     return count
