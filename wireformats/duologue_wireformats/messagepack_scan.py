@@ -7,8 +7,6 @@ from duologue_wireformats.byte_runs import ByteRuns
 
 _BYTES = ByteRuns(head=0xCC, below=0x80)
 _SHORT_RUN = 8
-LARGE_MAP = 5000
-"""Keys. For such a map, a list of all its pairs would be a lot of memory."""
 _ARRAYS = {0xDC: 2, 0xDD: 4}
 _MAPS = {0xDE: 2, 0xDF: 4}
 _STRINGS = {0xC4: 1, 0xC5: 2, 0xC6: 4, 0xD9: 1, 0xDA: 2, 0xDB: 4}
@@ -66,10 +64,7 @@ class MessagePackScan:
         self._refused = _ARE_EXTENSIONS if strict else frozenset[int]()
 
     def check(self, data: bytes) -> int:
-        """Raises `DecodeError` unless the payload is exactly one item, within the limits.
-
-        Gives the number of keys in all maps together, if one of the maps is large; else 0.
-        """
+        """How many keys there are in all maps together. Raises `DecodeError` unless the payload is exactly one item, within the limits."""
         members = 0
         try:
             end, members = self._walk(data)
@@ -82,10 +77,10 @@ class MessagePackScan:
         return members
 
     def _walk(self, data: bytes) -> tuple[int, int]:
-        """Where the first item ends, and what `check` gives. One loop without calls for what is common: it is in the way of every large payload."""
+        """Where the first item ends, and the keys in it. One loop without calls for what is common: it is in the way of every large payload."""
         sizes, widths, counts = _SIZES, _STRING_WIDTHS, _COUNT_WIDTHS
         keys, refused = self._keys, self._refused
-        position, members, largest, budget = 0, 0, 0, self._items - 1
+        position, members, budget = 0, 0, self._items - 1
         left, is_map, outer = 1, False, list[tuple[int, bool]]()
         """`left` items are to come in the container that we are in, keys included; around it are the `outer` ones."""
         while left or outer:
@@ -133,13 +128,12 @@ class MessagePackScan:
                     raise IndexError
                 if makes_map:
                     members += count
-                    largest = max(largest, count)
                 after = position if makes_map else _after_run(data, position, count)
                 if after == position:
                     outer.append((left, is_map))
                     left, is_map = count << makes_map, makes_map
                 position = after
-        return position, members if largest > LARGE_MAP else 0
+        return position, members
 
 
 def _head(data: bytes, first: int, position: int) -> tuple[bool, int, int]:
