@@ -25,9 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     costs = {(name, hazard): measure(name, hazard) for hazard in HAZARDS for name in FORMATS}
     text = f"{table(costs)}\n\n{where()}\n"
-    print(text)
     if options.write:
         PAGE.write_text(put_in(PAGE.read_text(encoding="utf-8"), text), encoding="utf-8")
+    print(text)
     return 0
 
 
