@@ -29,7 +29,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo chat latency test test-elsewhere bench lint docs clean
+.PHONY: help demo chat latency test test-elsewhere fuzz hostile bench lint docs clean
 
 help:
 	@echo "make demo     what the library does, over every transport, to look at"
@@ -37,6 +37,8 @@ help:
 	@echo "make latency  a page that calls Python, and is called by it, and draws how long that takes"
 	@echo "make test     all tests, and branch coverage of core, which must be whole"
 	@echo "make test-elsewhere PYTHON=python3.13   of the tests what another interpreter could change"
+	@echo "make fuzz     any bytes against all that reads bytes, for minutes; ARGS=\"--help\" says more"
+	@echo "make hostile  what hostile payloads cost, into docs/reliability.md"
 	@echo "make bench    the benchmarks"
 	@echo "make lint     ruff, mypy, pyright"
 	@echo "make docs     are the generated parts of docs/ up to date?"
@@ -78,6 +80,12 @@ ELSEWHERE := $(ABOUT_CORE) tests/wireformats/test_conformance.py $(ON_ENGINES:%=
 test-elsewhere: $(MADE)-test
 	$(BIN)/python -m pytest --numprocesses=auto $(ELSEWHERE)
 
+fuzz: $(MADE)-fuzz
+	$(BIN)/python tests/fuzz $(ARGS)
+
+hostile: $(MADE)-test
+	$(BIN)/python tests/hostile $(ARGS)
+
 bench: $(MADE)-bench
 	$(BIN)/python tests/benchmarks $(ARGS)
 
@@ -99,7 +107,7 @@ docs: $(MADE)-all
 	fi
 
 clean:
-	rm -rf .venv .venv-* .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-* .fuzz .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find core adapters wireformats contrib tests docs -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:

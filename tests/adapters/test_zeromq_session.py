@@ -278,6 +278,16 @@ def test_nothing_comes_before_the_opening(kind: Kind) -> None:
     assert session.abort_reason == "no"
 
 
+@pytest.mark.fault(72)
+def test_a_server_confirms_by_itself() -> None:
+    """A client that sends the server's part of the opening breaks the protocol: it would be open without a place, and unconfirmed."""
+    session = Session(ME, 0.0)
+    session.set_window(parse(opening(ME)))
+    with pytest.raises(LinkError, match="OPENED before the connection was open"):
+        session.receive(parse(numbered(Kind.OPENED, ME, WINDOW)), 0.0)
+    assert not session.is_open
+
+
 def test_openings_that_can_not_work() -> None:
     """Another version, or a window in which nothing fits, at either end."""
     with pytest.raises(LinkError, match="version 2"):

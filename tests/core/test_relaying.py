@@ -507,6 +507,25 @@ def test_what_is_relayed_to_a_remote_makes_it_owe_too(is_full: bool) -> None:
     assert middle.connection.incoming.parking.held == 0
 
 
+@pytest.mark.fault(40)
+def test_held_calls_fill_the_parking_for_those_that_find_no_permit() -> None:
+    """One call is held until it is known where it goes, and that is all the parking has room for: the first to find no permit is
+    refused, as all that follow, and does not stand in the line for one."""
+    relay = Relay(Limits(calls=1, parked=1))
+    asked = relay.asked
+    asked.call()
+    asked.sent()
+    (running,) = requests(asked.feed(frame(ECHO, 1)))
+    assert len(requests(asked.feed(frame(PICKED, 2)))) == 1
+    asked.feed(frame(ECHO, 3), frame(ECHO, 4))
+    parking = asked.connection.incoming.parking
+    assert (parking.calls, parking.held, asked.budget.waiting) == (0, 1, 0)
+    assert [(sent[1], error_kind(sent)) for sent in asked.sent()] == [
+        (cid, "InternalServerError") for cid in (3, 4)
+    ]
+    asked.connection.respond(running, b"", asked.now)
+
+
 def test_a_call_that_waits_for_no_others_may_wait_for_room() -> None:
     """The client owes an answer, and there is room in the parking, but none in the outbox over there."""
     relay = Relay(Limits(), other=Limits(outbox_high=100, outbox_low=10))
@@ -668,6 +687,27 @@ def test_who_waits_for_room_when_the_caller_vanishes_waits_no_longer() -> None:
     relay.asked.connection.transport_lost("cut", START)
     assert relay.other.connection.outgoing.waiting == 0
     relay.asked.assert_nothing_left()
+
+
+@pytest.mark.fault(79)
+@pytest.mark.parametrize("how", ["lost", "aborted", "closed"])
+def test_a_message_that_gets_room_by_the_end_of_its_own_connection_leaves(how: str) -> None:
+    """The caller vanishes; its call had not left, and makes room for its own one-way message: that is sent, and ends once."""
+    relay = Relay(other=Limits(outbox_high=1, outbox_low=0))
+    relay.link()
+    relay.ask(1, b"has not left")
+    relay.ask(0, b"waits for room")
+    connection, now = relay.asked.connection, relay.asked.now
+    assert (connection.incoming.running, relay.other.connection.outgoing.waiting) == (2, 1)
+    match how:
+        case "lost":
+            connection.transport_lost("cut", now)
+        case "aborted":
+            connection.abort("enough", now)
+        case _:
+            connection.close("tired", 0.0, now)
+    assert [payload for _, _, payload in relay.other.sent()] == [b"waits for room"]
+    nothing_held({"asked": relay.asked, "other": relay.other})
 
 
 def test_who_waits_for_room_when_the_provider_dies_fails() -> None:

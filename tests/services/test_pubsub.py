@@ -126,7 +126,9 @@ def test_a_listener_is_a_function_that_can_just_be_called() -> None:
     pubsub = PubSub(ticker)
     wrong: Any
     for wrong in (hear, 3, None):
-        with pytest.raises(RegistrationError, match="can't listen, since nobody would await it: give a plain `def`"):
+        with pytest.raises(
+            RegistrationError, match="can't listen, since nobody would await it: give a plain `def`"
+        ):
             pubsub.listen(wrong)
     assert pubsub.subscriptions == ()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import decimal
+import sys
 import uuid
 from collections.abc import Callable
 from typing import Any, Literal
@@ -51,6 +52,35 @@ BAD_KEYS = {
     },
     "json": {"text twice": b'{"a":1,"a":2}'.hex(), "escaped": b'{"a":1,"\\u0061":2}'.hex(), "deep": b'{"x":[{"a":1,"a":{}}]}'.hex()},
 }  # fmt: skip
+
+
+@pytest.mark.fault(29)
+@every_format
+def test_row_29_the_same_key_twice_among_many(wireformat: WireFormat) -> None:
+    """In a map of thousands, and beside one, a key that comes twice is found as in a small one; without it the map is read."""
+    many = {f"{number:05}": number for number in range(8_000)}
+    for value in (many, {"a": {"00000": 1}, "b": many}):
+        payload = wireformat.encode_plain(value)
+        assert wireformat.decode_plain(payload) == value
+        for last in (b"07999", b"00001"):
+            assert "twice" in refusal(wireformat, Any, payload.replace(b"00002", last))
+
+
+@pytest.mark.fault(30)
+@every_format
+@pytest.mark.parametrize("type_", [Any, dict[str, int], Free], ids=str)
+def test_row_30_no_key_is_kept(wireformat: WireFormat, type_: Any) -> None:
+    """Keys are not interned: Python 3.12 keeps what is for ever, so keys that are never the same would use up the process."""
+    name = f"a key of {wireformat.name} as {type_}"
+    value = {"anything": {name: 1}} if type_ is Free else {name: 1}
+    decoded = wireformat.codec(type_).decode(wireformat.encode_plain(value))
+    (key,) = decoded.anything if type_ is Free else decoded
+    assert key == name
+    again = "".join(list(name))
+    assert again is not key
+    assert sys.intern(again) is again, "an equal text is interned already"
+
+
 UNDECLARED = {"cbor": "a1 05 01", "msgpack": "81 05 01"}
 TWICE = {"cbor": "a2 05 01 1805 02", "msgpack": "82 05 01 cc05 02"}
 

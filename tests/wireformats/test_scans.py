@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest import mock
 
 import cbor2
 import msgspec
@@ -12,9 +13,10 @@ from hypothesis import strategies as st
 from tests.core.profiles import look
 
 from duologue import DecodeError
+from duologue_wireformats import json_scan
 from duologue_wireformats.byte_runs import ByteRuns
 from duologue_wireformats.cbor_scan import CborScan
-from duologue_wireformats.json_scan import JsonScan, has_long_integer, without_strings
+from duologue_wireformats.json_scan import JsonScan, has_long_integer, outside_strings
 from duologue_wireformats.messagepack_scan import MessagePackScan
 
 NESTING, ITEMS = 6, 60
@@ -94,14 +96,15 @@ def test_limits_are_exact(value: Any) -> None:
         assert is_refused(scan, payload[:-1])
 
 
-@given(json_values, st.integers(0, 2))
+@given(json_values, st.integers(0, 2), st.integers(1, 40) | st.just(1000))
 @look(brief=300, thorough=20_000)
-def test_json_limits_are_exact(value: Any, indent: int) -> None:
-    """JSON: the same, however it is spaced, and whatever is in strings."""
+def test_json_limits_are_exact(value: Any, indent: int, piece: int) -> None:
+    """JSON: the same, however it is spaced, whatever is in strings, and in whatever pieces it is looked at."""
     depth, items = depth_and_items(value)
     scan = JsonScan(nesting=NESTING, items=ITEMS, strict=True, integers=True, integer_keys=False)
     payload = msgspec.json.format(msgspec.json.encode(value), indent=indent)
-    assert is_refused(scan, payload) == (depth > NESTING or items > ITEMS)
+    with mock.patch.object(json_scan, "_PIECE", piece):
+        assert is_refused(scan, payload) == (depth > NESTING or items > ITEMS)
 
 
 # Around where one byte no longer does, and the bytes that say so.
@@ -186,9 +189,9 @@ def test_limits_are_exact_with_byte_lists(value: Any) -> None:
         assert is_refused(scan, payload[:-1])
 
 
-@given(byte_values, st.integers(0, 2))
+@given(byte_values, st.integers(0, 2), st.integers(1, 40) | st.just(1000))
 @look(brief=300, thorough=20_000)
-def test_json_limits_with_byte_lists(value: Any, indent: int) -> None:
+def test_json_limits_with_byte_lists(value: Any, indent: int, piece: int) -> None:
     """JSON takes every array of integers with up to three digits for one, since 999 costs as little as 255."""
 
     def grown(part: Any) -> Any:
@@ -205,7 +208,8 @@ def test_json_limits_with_byte_lists(value: Any, indent: int) -> None:
         nesting=NESTING, items=ITEMS, strict=True, integers=True, integer_keys=False, byte_lists=True
     )
     payload = msgspec.json.format(msgspec.json.encode(value), indent=indent)
-    assert is_refused(scan, payload) == (depth > NESTING or items > ITEMS)
+    with mock.patch.object(json_scan, "_PIECE", piece):
+        assert is_refused(scan, payload) == (depth > NESTING or items > ITEMS)
 
 
 @given(st.binary(max_size=60))
@@ -230,11 +234,12 @@ def test_random_bytes(payload: bytes) -> None:
     is_refused(JsonScan(nesting=32, items=1000, strict=True, integers=True, integer_keys=True), payload)
 
 
-@given(json_values)
+@given(json_values, st.integers(1, 20))
 @look(brief=300, thorough=20_000)
-def test_strings_are_taken_out(value: Any) -> None:
-    """What is left of a text without its strings has the same brackets, commas and colons as the value."""
-    bare = without_strings(msgspec.json.encode(value))
+def test_strings_are_taken_out(value: Any, piece: int) -> None:
+    """What is left of a text without its strings has the same brackets, commas and colons as the value, in any pieces."""
+    with mock.patch.object(json_scan, "_PIECE", piece):
+        bare = b"".join(outside_strings(msgspec.json.encode(value)))
     pairs, lists = 0, 0
     rest = [value]
     while rest:
@@ -251,7 +256,10 @@ def test_strings_are_taken_out(value: Any) -> None:
 @pytest.mark.parametrize("text", [b'"', b'"\\', b'"\\"', b'"a\\\\', b'a"b', b'"\n"', b'""""'])
 def test_strings_that_do_not_end(text: bytes) -> None:
     """A string that is open to the end is taken out to the end, and a lone quote is no more than that."""
-    assert b"a" not in without_strings(text).replace(b"a", b"", text.startswith(b"a"))
+    for piece in (1, 2, 100):
+        with mock.patch.object(json_scan, "_PIECE", piece):
+            bare = b"".join(outside_strings(text))
+        assert b"a" not in bare.replace(b"a", b"", text.startswith(b"a"))
 
 
 @given(st.integers(0, 40), st.integers(0, 40), st.sampled_from([b" ", b"a", b'"', b"-", b"."]))
@@ -259,6 +267,29 @@ def test_strings_that_do_not_end(text: bytes) -> None:
 def test_long_integers_are_found_wherever_they_begin(before: int, digits: int, other: bytes) -> None:
     """20 digits in a row are found at each offset, 19 are not."""
     assert has_long_integer(other * before + b"7" * digits + other * 3) == (digits >= 20)
+
+
+@given(json_values, st.integers(10**18, 10**21), st.booleans())
+@look(brief=300, thorough=20_000)
+def test_integers_out_of_range_are_found_wherever_they_are(
+    value: Any, number: int, is_negative: bool
+) -> None:
+    """Behind whatever comes before, those of 64 bits pass, and one more does not; fractions, exponents and texts are none."""
+    number = -number if is_negative else number
+    scan = JsonScan(nesting=99, items=1000, strict=True, integers=True, integer_keys=False)
+    before = msgspec.json.encode(value)
+    for form, matters in (
+        (b"%d", True),
+        (b"%d.5", False),
+        (b"0.%d", False),
+        (b"1e%d", False),
+        (b'"%d"', False),
+    ):
+        text = b'{"a":%b,"b":[1,%b]}' % (
+            before,
+            form % (abs(number) if form.startswith((b"0", b"1")) else number),
+        )
+        assert is_refused(scan, text) == (matters and not -(2**64) <= number < 2**64), text
 
 
 CBOR_MALFORMED = {

@@ -32,18 +32,28 @@ def _sizes() -> list[int]:
         elif argument < 0x1C and first < 0x40:
             sizes[first] = 1 + (1 << (argument - 0x18))
     for first, size in {
+        0x80: 1,  # what is empty is complete, and nothing in it can be too deep
+        0xA0: 1,
         0xF4: 1,
         0xF5: 1,
         0xF6: 1,
         0xF9: 3,
         0xFA: 5,
         0xFB: 9,
-    }.items():  # false, true, null, floats
+    }.items():  # empty arrays and maps, false, true, null, floats
         sizes[first] = size
     return sizes
 
 
 _SIZES = _sizes()
+_STRING_WIDTHS = [
+    1 << (first & 3) if first >> 5 in (2, 3) and 0x18 <= first & 0x1F < 0x1C else 0 for first in range(0x100)
+]
+"""By the first byte of a string whose length follows: of how many bytes that is; 0 for everything else."""
+_COUNT_WIDTHS = [
+    1 << (first & 3) if first >> 5 in (4, 5) and 0x18 <= first & 0x1F < 0x1C else 0 for first in range(0x100)
+]
+"""The same for arrays and maps. Empty ones may be written so, too."""
 
 
 class CborScan:
@@ -79,7 +89,7 @@ class CborScan:
 
     def _walk(self, data: bytes) -> int:
         """Where the first item ends. One loop without calls for what is common: it is in the way of every large payload."""
-        sizes, first_key = _SIZES, self._first_key
+        sizes, widths, counts, first_key = _SIZES, _STRING_WIDTHS, _COUNT_WIDTHS, self._first_key
         position, budget = 0, self._items - 1
         left, is_map, outer = 1, False, list[tuple[int, bool]]()
         """`left` items are to come in the container that we are in, keys included; around it are the `outer` ones."""
@@ -93,16 +103,25 @@ class CborScan:
                     position, left = position + 1, 0
                     continue
                 if not (is_map and left & 1):  # a key and its value are one
-                    budget = self._spend(budget, 1)
+                    budget -= 1
+                    if budget < 0:
+                        raise self._too_many()
             if is_map and not left & 1 and not first_key <= first < 0x80:
                 raise DecodeError(f"{_BAD_KEY} (byte {position})")
             left -= 1
             if size := sizes[first]:
                 position += size
                 continue
+            if width := widths[first]:
+                begin = position + 1 + width
+                position = begin + int.from_bytes(data[position + 1 : begin])
+                continue
+            if (width := counts[first]) and not int.from_bytes(data[position + 1 : position + 1 + width]):
+                position += 1 + width
+                continue
             major, count, position = _head(data, first, position)
-            if major in (2, 3):
-                position, budget = self._skip_string(data, major, count, position, budget)
+            if major in (2, 3):  # without an announced end: all others have been passed
+                position, budget = self._skip_pieces(data, major, position, budget)
                 continue
             if count == 0 and major != 6:
                 continue  # nothing is in it, so nothing in it can be too deep
@@ -134,8 +153,11 @@ class CborScan:
 
     def _spend(self, budget: int, items: int) -> int:
         if items > budget:
-            raise DecodeError(f"More than {self._items} values in one payload")
+            raise self._too_many()
         return budget - items
+
+    def _too_many(self) -> DecodeError:
+        return DecodeError(f"More than {self._items} values in one payload")
 
     def _check_depth(self, outer: list[tuple[int, bool]]) -> None:
         if len(outer) >= self._nesting:
@@ -145,12 +167,15 @@ class CborScan:
         if tag not in self._tags:
             raise DecodeError(f"A CBOR tag, which is not allowed here (before byte {position})")
 
-    def _skip_string(self, data: bytes, major: int, size: int, position: int, budget: int) -> tuple[int, int]:
-        """Where a string ends, and what is left of the budget: the pieces of an indefinite one are items too."""
-        if size >= 0:
-            return position + size, budget
+    def _skip_pieces(self, data: bytes, major: int, position: int, budget: int) -> tuple[int, int]:
+        """Where a string in pieces ends, and what is left of the budget: each piece is an item, too."""
         while (first := data[position]) != _BREAK:
-            budget = self._spend(budget, 1)
+            budget -= 1
+            if budget < 0:
+                raise self._too_many()
+            if first >> 5 == major and (whole := _SIZES[first]):
+                position += whole
+                continue
             kind, size, position = _head(data, first, position)
             if kind != major or size < 0:
                 raise DecodeError(f"CBOR is malformed: a string in pieces of another kind (byte {position})")

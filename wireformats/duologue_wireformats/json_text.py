@@ -15,8 +15,8 @@ import msgspec
 from duologue.errors import DecodeError, RegistrationError
 from duologue.plugins import hookimpl
 from duologue.wireformat import Codec
-from duologue_wireformats.json_scan import JsonScan, has_long_integer, without_strings
-from duologue_wireformats.plain import is_dict, is_list
+from duologue_wireformats.json_scan import JsonScan, has_long_integer, outside_strings
+from duologue_wireformats.plain import count_members
 from duologue_wireformats.schema import Schema
 from duologue_wireformats.typed import DirectCodec, PlainCodec, Read, TypedWireFormat, Write
 
@@ -79,16 +79,11 @@ class Json(TypedWireFormat):
             plain = parse(payload)
             # The parser took it, so each colon outside of strings is a member of an object. Those that are not in
             # the dicts have had the same key as another.
-            if _members(plain) != without_strings(payload).count(b":"):
+            if count_members(plain) != sum(piece.count(b":") for piece in outside_strings(payload)):
                 raise DecodeError("An object has the same key twice")
             return plain
 
         return read
-
-
-_CONTAINERS = frozenset([dict, list])
-_SHORT_LIST = 8
-"""Shorter lists are walked over: asking what is in them would cost as much."""
 
 
 @hookimpl
@@ -110,17 +105,3 @@ def _careful(write: Write, check: Callable[[Any], None], schema: Schema) -> Writ
         return payload
 
     return write_and_look
-
-
-def _members(plain: Any) -> int:
-    """How many keys there are in all dicts together."""
-    count = 0
-    rest: list[Any] = [plain]
-    while rest:
-        value = rest.pop()
-        if is_dict(value):
-            count += len(value)
-            rest.extend(value.values())
-        elif is_list(value) and (len(value) < _SHORT_LIST or not _CONTAINERS.isdisjoint(map(type, value))):
-            rest.extend(value)
-    return count

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgpack
 import msgspec
 
 from duologue.errors import DecodeError
 from duologue.plugins import hookimpl
 from duologue.wireformat import Codec
 from duologue_wireformats.messagepack_scan import MessagePackScan
+from duologue_wireformats.plain import count_members
 from duologue_wireformats.schema import Schema
 from duologue_wireformats.typed import DirectCodec, PlainCodec, Read, TypedWireFormat
 
@@ -54,20 +54,17 @@ class MessagePack(TypedWireFormat):
             strict=True,
             byte_lists=byte_lists,
         ).check
+        # Not by the library `msgpack`: it interns the keys of maps, and what is interned Python 3.12 keeps for ever. So a remote
+        # could have used up this process with keys that are never the same.
+        decode = msgspec.msgpack.Decoder().decode
 
         def read(payload: bytes) -> Any:
-            scan(payload)
-            size = len(payload)
-            return msgpack.unpackb(
-                payload,
-                strict_map_key=not integer_keys,
-                object_pairs_hook=_without_duplicates,
-                max_str_len=size,
-                max_bin_len=size,
-                max_array_len=size if byte_lists else min(items, size),
-                max_map_len=min(items, size),
-                max_ext_len=0,
-            )
+            members = scan(payload)
+            plain = decode(payload)
+            # What is missing in the dicts has had the same key as another.
+            if members and count_members(plain) != members:
+                raise DecodeError("A map has the same key twice")
+            return plain
 
         return read
 
@@ -76,10 +73,3 @@ class MessagePack(TypedWireFormat):
 def duologue_wireformat() -> MessagePack:
     """The plug-in."""
     return MessagePack()
-
-
-def _without_duplicates(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
-        raise DecodeError("A map has the same key twice")
-    return made

@@ -17,7 +17,8 @@ _NEVER_USED = 0xC1
 def _sizes() -> list[int]:
     """By the first byte of an item: its length, where that byte alone tells it; 0 where it does not."""
     sizes = [0] * 256
-    for first in [*range(0x80), *range(0xE0, 0x100), 0xC0, 0xC2, 0xC3]:  # small integers, nil, false, true
+    # Small integers, nil, false, true; and empty maps and arrays, which are complete, with nothing in them that could be too deep.
+    for first in [*range(0x80), *range(0xE0, 0x100), 0xC0, 0xC2, 0xC3, 0x80, 0x90]:
         sizes[first] = 1
     for first in range(0xA0, 0xC0):  # short texts
         sizes[first] = 1 + (first & 0x1F)
@@ -30,6 +31,12 @@ def _sizes() -> list[int]:
 
 
 _SIZES = _sizes()
+
+_STRING_WIDTHS = [_STRINGS.get(first, 0) for first in range(0x100)]
+"""By the first byte of a string whose length follows: of how many bytes that is; 0 for everything else."""
+
+_COUNT_WIDTHS = [_ARRAYS.get(first, 0) or _MAPS.get(first, 0) for first in range(0x100)]
+"""The same for arrays and maps. Empty ones may be written so, too."""
 
 _ARE_EXTENSIONS = frozenset([*_EXTENSIONS, *range(0xD4, 0xD9)])
 _ARE_TEXTS = frozenset([*range(0xA0, 0xC0), *_STRINGS])
@@ -56,21 +63,24 @@ class MessagePackScan:
         self._byte_lists = byte_lists
         self._refused = _ARE_EXTENSIONS if strict else frozenset[int]()
 
-    def check(self, data: bytes) -> None:
-        """Raise `DecodeError` unless the payload is exactly one item, within the limits."""
+    def check(self, data: bytes) -> int:
+        """How many keys there are in all maps together. Raises `DecodeError` unless the payload is exactly one item, within the limits."""
+        members = 0
         try:
-            end = self._walk(data)
+            end, members = self._walk(data)
         except IndexError:
             end = len(data) + 1
         if end > len(data):
             raise DecodeError("MessagePack data is malformed: the payload ends early")
         if end < len(data):
             raise DecodeError(f"MessagePack data is malformed: bytes after the value (byte {end})")
+        return members
 
-    def _walk(self, data: bytes) -> int:
-        """Where the first item ends. One loop without calls for what is common: it is in the way of every large payload."""
-        sizes, keys, refused = _SIZES, self._keys, self._refused
-        position, budget = 0, self._items - 1
+    def _walk(self, data: bytes) -> tuple[int, int]:
+        """Where the first item ends, and the keys in it. One loop without calls for what is common: it is in the way of every large payload."""
+        sizes, widths, counts = _SIZES, _STRING_WIDTHS, _COUNT_WIDTHS
+        keys, refused = self._keys, self._refused
+        position, members, budget = 0, 0, self._items - 1
         left, is_map, outer = 1, False, list[tuple[int, bool]]()
         """`left` items are to come in the container that we are in, keys included; around it are the `outer` ones."""
         while left or outer:
@@ -90,8 +100,15 @@ class MessagePackScan:
             if size := sizes[first]:
                 position += size
                 continue
-            if first in _STRINGS or first in _EXTENSIONS:
-                position = _after_bytes(data, first, position)
+            if width := widths[first]:
+                begin = position + 1 + width
+                position = begin + int.from_bytes(data[position + 1 : begin])
+                continue
+            if (width := counts[first]) and not int.from_bytes(data[position + 1 : position + 1 + width]):
+                position += 1 + width
+                continue
+            if first in _EXTENSIONS:
+                position = _after_extension(data, first, position)
                 continue
             makes_map, count, position = _head(data, first, position)
             if count:
@@ -109,12 +126,14 @@ class MessagePackScan:
                     raise DecodeError(f"More than {self._items} values in one payload")
                 if count > len(data) - position:
                     raise IndexError
+                if makes_map:
+                    members += count
                 after = position if makes_map else _after_run(data, position, count)
                 if after == position:
                     outer.append((left, is_map))
                     left, is_map = count << makes_map, makes_map
                 position = after
-        return position
+        return position, members
 
 
 def _head(data: bytes, first: int, position: int) -> tuple[bool, int, int]:
@@ -130,13 +149,13 @@ def _head(data: bytes, first: int, position: int) -> tuple[bool, int, int]:
     return first in _MAPS, int.from_bytes(data[begin:end]), end
 
 
-def _after_bytes(data: bytes, first: int, position: int) -> int:
-    """Where a text, a byte string or an extension ends, whose length follows its first byte."""
+def _after_extension(data: bytes, first: int, position: int) -> int:
+    """Where an extension ends whose length follows its first byte."""
     begin = position + 1
-    end = begin + (_STRINGS.get(first) or _EXTENSIONS[first])
+    end = begin + _EXTENSIONS[first]
     if end > len(data):
         raise IndexError
-    return end + int.from_bytes(data[begin:end]) + (first in _EXTENSIONS)
+    return end + int.from_bytes(data[begin:end]) + 1  # its type is another byte
 
 
 def _after_run(data: bytes, position: int, count: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, TypeGuard
 
 # Tuples that are made once: a union in the call would be made anew with each.
@@ -29,3 +30,26 @@ def is_dict(value: object) -> TypeGuard[dict[Any, Any]]:
 def is_collection(value: object) -> TypeGuard[list[Any] | tuple[Any, ...] | set[Any] | frozenset[Any]]:
     """Whether it becomes an array when it is written."""
     return isinstance(value, _COLLECTIONS)
+
+
+_CONTAINERS = frozenset([dict, list])
+_SHORT = 8
+"""Shorter lists and dicts are walked over: asking what is in them would cost as much."""
+
+
+def count_members(plain: Any) -> int:
+    """How many keys there are in all dicts together."""
+    count = 0
+    rest: list[Any] = [plain]
+    while rest:
+        value = rest.pop()
+        if is_dict(value):
+            count += len(value)
+            parts: Collection[Any] = value.values()
+        elif is_list(value):
+            parts = value
+        else:
+            continue
+        if len(parts) < _SHORT or not _CONTAINERS.isdisjoint(map(type, parts)):
+            rest.extend(parts)
+    return count

@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 Write = Callable[[Any], bytes]
 Read = Callable[[bytes], Any]
-Screen = Callable[[bytes], None]
+Screen = Callable[[bytes], object]
 
 DEFAULTS = Limits()
 

@@ -86,7 +86,8 @@ class Session:
         if kind is Kind.ABORT:
             self.abort_reason = printable(message.body.decode(errors="replace"))
         elif not self.is_open:
-            if kind is not Kind.OPENED:
+            # Only a server knows the window before it is open: its end is confirmed by itself, and by no message.
+            if kind is not Kind.OPENED or self._their_window:
                 raise LinkError(f"{kind.name} before the connection was open")
             self._take_window(message.number())
             self.is_open = True

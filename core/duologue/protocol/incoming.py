@@ -95,7 +95,7 @@ class Incoming:
                     call.permit = call.is_delivered = True
                     self._running[call] = None
                     self._events.append(call)
-                else:
+                elif not self._refuse_if_full(call, may_refuse, now):  # calls that are held may fill it
                     parking.park(call)
                 return
             if route.ordered:

@@ -207,7 +207,8 @@ class Running:
         that they have ended.
         """
         for request in tuple(self.running):
-            if request.is_cancelled or not (sends or request.cid):
+            # A relayed message may have ended in this loop: what was given up before it has made room for it.
+            if request.is_ended or request.is_cancelled or not (sends or request.cid):
                 continue
             if request.cid:
                 if answer:
