@@ -250,7 +250,9 @@ class ModelOutgoing:
     def has_room(self) -> bool:
         """Full at the high-water mark, and then until the low one."""
         if self.blocked:
-            self.blocked = self.outbox.level > min(self.limits.outbox_low, self.limits.outbox_high - 1)
+            low = min(self.limits.outbox_low, self.limits.outbox_high - 1)
+            requests = self.outbox.level - self.outbox.answers
+            self.blocked = self.outbox.level >= self.limits.outbox_high or requests > low
         else:
             self.blocked = self.outbox.level >= self.limits.outbox_high
         return not self.blocked

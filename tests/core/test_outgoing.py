@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from tests.core.harness import ECHO, Solo, call_error_of, error_frame, names, only, response_frame
+from tests.core.harness import ECHO, Solo, call_error_of, call_frame, error_frame, names, only, response_frame
 
 from duologue.protocol.errors import CallTimeout, Executed, FrameTooLarge, Overloaded, SendTimeout
 from duologue.protocol.events import CallFailed, CallReceived, ResponseReceived, SendAccepted, SendFailed
@@ -426,3 +426,31 @@ def test_an_error_makes_room_as_an_answer_does() -> None:
     solo.sent()
     solo.feed(error_frame(1))
     assert waiting.id == 2
+
+
+@pytest.mark.fault(39)
+def test_own_requests_are_not_starved_by_answers() -> None:
+    """A remote that keeps the outbox full of answers, over a slow link, holds back no own call, nor a message."""
+    solo = Solo(Limits(outbox_high=200, outbox_low=10))
+    cid = left = 0
+
+    def ask_and_answer() -> None:
+        nonlocal cid
+        while solo.connection.outbox.gated_since is None:
+            cid += 1
+            solo.feed(call_frame(cid))
+            for request in [*solo.connection.incoming.requests.running]:
+                solo.connection.respond(request, bytes(60), solo.now)
+
+    ask_and_answer()
+    call, send = solo.call(), solo.send()
+    assert call.id == 0
+    assert send is not None
+    for _ in range(100):
+        left = left or sum(map(len, solo.connection.data_to_send()))
+        left = max(0, left - 20)
+        solo.connection.data_sent(solo.now, left)
+        assert solo.connection.outbox.level > 10
+        ask_and_answer()
+    assert call.id
+    assert send.is_ended

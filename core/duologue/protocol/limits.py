@@ -44,7 +44,7 @@ class Limits:
     outbox_high: int = 256 * KIB
     """Unsent bytes at which own requests wait and (counting answers only) the remote's requests are parked. A few bandwidth-delay products of a fast link."""
     outbox_low: int = 64 * KIB
-    """Unsent bytes at which own requests go on. Well under `outbox_high`, so that they go on in batches."""
+    """Unsent bytes, answers aside, at which own requests go on. Well under `outbox_high`, so that they go on in batches."""
     call_timeout: float | None = 60.0
     """How long a call waits when it does not say. None: for ever."""
     send_timeout: float | None = 60.0

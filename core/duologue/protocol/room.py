@@ -43,9 +43,16 @@ class Room:
         """A request found the outbox full, and it is not yet down to its low-water mark."""
 
     def in_outbox(self) -> bool:
-        """Whether a frame may go into the outbox. Once it was full it is so until its low-water mark."""
-        level = self._outbox.level
-        self.is_blocked = level > self._low if self.is_blocked else level >= self.high
+        """Whether a frame may go into the outbox. Once it was full it is so until its low-water mark.
+
+        Answers don't count for that one: while the remote asks and asks they may never be down to it, and requests would starve.
+        """
+        outbox = self._outbox
+        level = outbox.level
+        if level >= self.high:
+            self.is_blocked = True
+        elif self.is_blocked:
+            self.is_blocked = level - outbox.answers > self._low
         return not self.is_blocked
 
     def for_call(self, nested: bool) -> bool:
