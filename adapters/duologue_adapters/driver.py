@@ -28,6 +28,7 @@ from duologue.protocol.events import (
     WritingFinished,
 )
 from duologue.protocol.failures import ErrorBodies
+from duologue.protocol.received import ByteBudget
 from duologue.protocol.routes import Route
 from duologue_adapters.dispatch import Dispatcher
 from duologue_adapters.observers import Audience
@@ -49,6 +50,7 @@ class Driver(Peer, Receiver):
         *,
         limits: Limits,
         budget: CallBudget | None = None,
+        received: ByteBudget | None = None,
         name: str = "",
     ) -> None:
         self.wireformat = wireformat
@@ -58,12 +60,14 @@ class Driver(Peer, Receiver):
         self._limits = limits
         self._info = PeerInfo(name, link.address, link.extra)
         self._label = str(self._info)
+        self._account = account = None if received is None else received.open()
         self._connection = connection = Connection(
             no_services,
             ErrorBodies(wireformat.encode_plain, wireformat.decode_plain),
             limits=limits,
             budget=budget,
             framing=wireformat.framing,
+            account=account,
         )
         connection.incoming.on_permit = self._permit_available
         self.relays = relays = connection.relays
@@ -255,6 +259,14 @@ class Driver(Peer, Receiver):
     def _permit_available(self) -> None:
         self._permit_came = True
         self.touch()
+
+    def pressure_changed(self) -> None:
+        """There is less room for what comes in at the server, or more: it may not, or may again, be read."""
+        if not self._is_reading:
+            self.touch()
+        elif not self._connection.wants_read:
+            # Now: all the others that are readable in this pass of the loop would bring as much again, each of them.
+            self._switch_reading()
 
     # -- the rest ---------------------------------------------------------------------------------------
 

@@ -230,6 +230,8 @@ class DriverPeer(Driver):
         if services is not None:
             self.add_services(services)
         self._link.start(self)
+        if self._account is not None:
+            self._account.on_change = self.pressure_changed
 
     def _give_up(self, item: OutgoingCall | OutgoingSend) -> None:
         self._connection.cancel(item, self._now())
