@@ -38,6 +38,9 @@ from duologue_adapters.waiting import resolve, tell_all
 FLUSH_EVERY = 64
 """Events dispatched before what they have put into the outbox leaves: outgoing goes before incoming, and neither starves."""
 
+LITTLE = 4096
+"""Bytes that are read at once while the connections of a server hold a lot (docs/flow.md, F9): 10,000 of them bring 40 MB then, and not 2.5 GB."""
+
 
 class Driver(Peer, Receiver):
     """The half of a peer that works: over any link, run by any engine. `DriverPeer` has what users call."""
@@ -79,6 +82,7 @@ class Driver(Peer, Receiver):
         self._is_writing = False
         """The link has not taken all that it was given."""
         self._is_reading = True
+        self._reads_little = False
         self._permit_came = False
         self._services: ServiceMap | None = None
         self._is_draining = False
@@ -262,6 +266,10 @@ class Driver(Peer, Receiver):
 
     def pressure_changed(self) -> None:
         """There is less room for what comes in at the server, or more: it may not, or may again, be read."""
+        assert self._account is not None
+        if self._account.is_tight is not self._reads_little:
+            self._reads_little = self._account.is_tight
+            self._link.read_at_most(LITTLE if self._reads_little else None)
         if not self._is_reading:
             self.touch()
         elif not self._connection.wants_read:

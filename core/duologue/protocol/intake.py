@@ -45,7 +45,7 @@ class Intake:
         self._events = events
         self._decode_error = decode_error
         if reading.account is not None:
-            reading.account.on_full = self.weigh
+            reading.account.on_pressure = self.weigh
         self._refusals_limit = NESTED_SHARE * limits.owed * REFUSAL_SIZE
         self.strays = StrayCounter(limits.strays)
         """Answers to calls that never were."""

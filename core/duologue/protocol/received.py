@@ -9,6 +9,8 @@ and those who only have a word to say, and see to it that frames come to an end:
 * Each connection has a share, and who holds no more than that reads on.
 * Whoever holds more pauses, but for a few at a time, in turn: they have a pass, which is for the rest of one frame.
 * At the limit, which is reached only by many who read a lot in the same moment, all pause who have no pass.
+
+So that whoever holds nothing can't bring more than its share by one read, the driver reads in small pieces meanwhile.
 """
 
 from __future__ import annotations
@@ -75,12 +77,12 @@ class ByteBudget:
         """So many bytes more are held, or with a negative number fewer."""
         self.held += size
         if size > 0:
-            self.is_tight = self.is_tight or self.held > self._mark
+            if not self.is_tight and self.held > self._mark:
+                self.is_tight = True
+                self._press()
             if not self.is_full and self.held >= self._limit:
                 self.is_full = True
-                for account in tuple(self._accounts):
-                    account.on_full()
-                    account.on_change()
+                self._press()
             return
         step = self._limit // HYSTERESIS
         if self.is_full and self.held < self._limit - step:
@@ -121,6 +123,11 @@ class ByteBudget:
     def _divide(self) -> None:
         self.share = self._limit // 4 // max(1, len(self._accounts))
 
+    def _press(self) -> None:
+        for account in tuple(self._accounts):
+            account.on_pressure()
+            account.on_change()
+
     def _wake(self) -> None:
         for account in tuple(self._accounts):
             account.on_change()
@@ -129,14 +136,14 @@ class ByteBudget:
 class ByteAccount:
     """What one connection holds."""
 
-    __slots__ = ("_budget", "_buffered", "_parked", "on_change", "on_full")
+    __slots__ = ("_budget", "_buffered", "_parked", "on_change", "on_pressure")
 
     def __init__(self, budget: ByteBudget) -> None:
         self._budget = budget
         self._buffered = 0
         self._parked = 0
-        self.on_full: Callable[[], None] = _nothing
-        """For the connection: nothing more must come in."""
+        self.on_pressure: Callable[[], None] = _nothing
+        """For the connection: maybe nothing more must come in."""
         self.on_change: Callable[[], None] = _nothing
         """For its driver: what the connection wants to read may be different now. Called from within what another connection
         does, so it must not give a command: to pause its link, and to look soon, is all there is to do."""
@@ -145,6 +152,11 @@ class ByteAccount:
     def held(self) -> int:
         """Bytes."""
         return self._buffered + self._parked
+
+    @property
+    def is_tight(self) -> bool:
+        """Whether all together hold so much that it should come in small pieces."""
+        return self._budget.is_tight
 
     @property
     def is_over(self) -> bool:
