@@ -5,6 +5,7 @@
 #   make test PYTHON=python3.13      in .venv-3.13, with that interpreter (a name or a path)
 #   make test ARGS="-k parking"      some tests only, and no look at their coverage
 #   make bench ARGS="--help"         whatever the benchmarks take
+#   make torture ARGS="--only loris" one kind of harm
 #   make demo ARGS="--trio --plain"  on trio, and in plain lines on a terminal, too
 
 PYTHON ?= python3
@@ -27,12 +28,13 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-elsewhere bench lint docs clean
+.PHONY: help demo test test-elsewhere torture bench lint docs clean
 
 help:
 	@echo "make demo     what the library does, over every transport, to look at"
 	@echo "make test     all tests, and branch coverage of core, which must be whole"
 	@echo "make test-elsewhere PYTHON=python3.13   of the tests what another interpreter could change"
+	@echo "make torture  real faults with real processes: what is held meanwhile, and what is left"
 	@echo "make bench    the benchmarks"
 	@echo "make lint     ruff, mypy, pyright"
 	@echo "make docs     are the generated parts of docs/ up to date?"
@@ -66,6 +68,10 @@ ELSEWHERE := $(ABOUT_CORE) tests/wireformats/test_conformance.py $(ON_ENGINES:%=
 
 test-elsewhere: $(MADE)-test
 	$(BIN)/python -m pytest --numprocesses=auto $(ELSEWHERE)
+
+# Some minutes, on Linux. A short form of each is among the tests.
+torture: $(MADE)-test
+	$(BIN)/python tests/torture $(ARGS)
 
 bench: $(MADE)-bench
 	$(BIN)/python tests/benchmarks $(ARGS)
