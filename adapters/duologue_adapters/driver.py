@@ -12,6 +12,7 @@ from typing import assert_never
 
 from duologue import CallBudget, Limits, Peer, PeerClosed, PeerInfo, ServiceMap, WireFormat
 from duologue.protocol.connection import Connection
+from duologue.protocol.deadlines import earlier
 from duologue.protocol.events import (
     CallFailed,
     CallReceived,
@@ -40,6 +41,9 @@ FLUSH_EVERY = 64
 
 LITTLE = 4096
 """Bytes that are read at once while the connections of a server hold a lot (docs/flow.md, F9): 10,000 of them bring 40 MB then, and not 2.5 GB."""
+
+ASK_EVERY = 1.0
+"""Seconds after which a link that has not taken all is asked how much is left: so much later than it should a stalled one is cut."""
 
 
 class Driver(Peer, Receiver):
@@ -81,6 +85,7 @@ class Driver(Peer, Receiver):
         self._is_scheduled = False
         self._is_writing = False
         """The link has not taken all that it was given."""
+        self._ask_every = min(ASK_EVERY, limits.answers_stalled / 10)
         self._is_reading = True
         self._reads_little = False
         self._permit_came = False
@@ -175,6 +180,9 @@ class Driver(Peer, Receiver):
         if connection.wants_read is not self._is_reading:
             self._switch_reading()
         deadline = connection.next_deadline()
+        if self._is_writing:
+            # What a slow link has taken is known only when it is asked, and counts as taken at that time.
+            deadline = earlier(deadline, self._now() + self._ask_every)
         if deadline is not None and (self._timer is None or deadline < self._timer_at):
             self._set_timer(deadline)
 
