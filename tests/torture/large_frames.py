@@ -19,8 +19,10 @@ RATE = 4 * MIB
 """Bytes in a second that the link carries."""
 HEARTBEAT = 1.0
 """Seconds, of both ends."""
-FRAMES = 3
-"""A small answer is at most behind the frame that is written, the one that is next, and what the link holds."""
+FRAMES = 2
+"""A small answer is at most behind the frame that has left, and the one that is next."""
+BUFFER = 4 * MIB
+"""And behind what the system holds of a connection: so much it lets the send buffer grow. ZeroMQ has a window of 1 MiB besides."""
 
 
 @asynccontextmanager
@@ -118,9 +120,7 @@ async def _over(setting: Setting, scheme: str, options: dict[str, Any]) -> list[
             *exactly(f"{scheme}: open, after {count} frames of 1 MiB", peer.is_open, 1),
             Finding(f"{scheme}: heartbeats in that time", round(took / heartbeat, 1)),
             Finding(f"{scheme}: small calls answered meanwhile", asked, 1, is_least=True),
-            setting.seconds(
-                f"{scheme}: a small answer came after", worst, FRAMES * MIB / rate + _beside(scheme, rate)
-            ),
+            setting.seconds(f"{scheme}: a small answer came after", worst, (FRAMES * MIB + BUFFER) / rate),
         ]
 
 
@@ -134,8 +134,3 @@ class Screen:
 
     async def show(self, tick: Tick) -> None:
         self.arrived += 1
-
-
-def _beside(scheme: str, rate: float) -> float:
-    """Seconds for what waits in the transport itself: sockets' buffers, and for ZeroMQ what was given to the library."""
-    return (2 * MIB if scheme.startswith("zmq") else MIB) / rate
