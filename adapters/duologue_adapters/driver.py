@@ -42,7 +42,7 @@ FLUSH_EVERY = 64
 LITTLE = 4096
 """Bytes that are read at once while the connections of a server hold a lot (docs/flow.md, F9): 10,000 of them bring 40 MB then, and not 2.5 GB."""
 
-ASK_EVERY = 1.0
+ASK_EVERY = 0.5
 """Seconds after which a link that has not taken all is asked how much is left: so much later than it should a stalled one is cut."""
 
 
@@ -85,7 +85,7 @@ class Driver(Peer, Receiver):
         self._is_scheduled = False
         self._is_writing = False
         """The link has not taken all that it was given."""
-        self._ask_every = min(ASK_EVERY, limits.answers_stalled / 10)
+        self._ask_every = min(ASK_EVERY, limits.answers_stalled / 20)
         self._is_reading = True
         self._reads_little = False
         self._permit_came = False

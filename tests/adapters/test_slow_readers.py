@@ -168,7 +168,7 @@ class Half(Link):
 
 @pytest.mark.fault(40, 42)
 async def test_a_stall_is_counted_from_when_it_began() -> None:
-    """The transport takes half of the answers, and nobody tells: it is asked every tenth of the time in which it may stall, so that
+    """The transport takes half of the answers, and nobody tells: it is asked again and again in the time in which it may stall, so that
     the half counts as taken when it was, and not twice the time goes by before the remote is cut."""
     link = Half()
     limits = Limits(answers_stalled=2.0)
