@@ -91,6 +91,7 @@ def test_over_the_mark_those_who_hold_much_pause() -> None:
     assert crowd.told == [*range(8)], (
         "each driver is told in that moment, and can pause its link, or read in small pieces"
     )
+    assert all(solo.account is not None and solo.account.is_tight for solo in crowd.solos)
     for solo in crowd.solos[4:]:
         solo.deliver(call_frame(1, b"small"))
         solo.feed(part(2_000))
