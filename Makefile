@@ -5,6 +5,7 @@
 #   make test PYTHON=python3.13      in .venv-3.13, with that interpreter (a name or a path)
 #   make test ARGS="-k parking"      some tests only, and no look at their coverage
 #   make bench ARGS="--help"         whatever the benchmarks take
+#   make torture ARGS="--only loris" one kind of harm
 #   make demo ARGS="--trio --plain"  on trio, and in plain lines on a terminal, too
 #   make chat ARGS="--port 8000"     whatever docs/examples/chat/server.py takes
 #   make latency ARGS="--port 0"     a page, at any port that is free
@@ -29,7 +30,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo chat latency test test-elsewhere fuzz hostile bench lint docs clean
+.PHONY: help demo chat latency test test-elsewhere fuzz hostile torture bench lint docs clean
 
 help:
 	@echo "make demo     what the library does, over every transport, to look at"
@@ -39,6 +40,7 @@ help:
 	@echo "make test-elsewhere PYTHON=python3.13   of the tests what another interpreter could change"
 	@echo "make fuzz     any bytes against all that reads bytes, for minutes; ARGS=\"--help\" says more"
 	@echo "make hostile  what hostile payloads cost, into docs/reliability.md"
+	@echo "make torture  real faults with real processes: what is held meanwhile, and what is left"
 	@echo "make bench    the benchmarks"
 	@echo "make lint     ruff, mypy, pyright"
 	@echo "make docs     are the generated parts of docs/ up to date?"
@@ -85,6 +87,10 @@ fuzz: $(MADE)-fuzz
 
 hostile: $(MADE)-test
 	$(BIN)/python tests/hostile $(ARGS)
+
+# Some minutes, on Linux. A short form of each is among the tests.
+torture: $(MADE)-test
+	$(BIN)/python tests/torture $(ARGS)
 
 bench: $(MADE)-bench
 	$(BIN)/python tests/benchmarks $(ARGS)

@@ -12,6 +12,7 @@ from typing import assert_never
 
 from duologue import CallBudget, Limits, Peer, PeerClosed, PeerInfo, WireFormat
 from duologue.protocol.connection import Connection
+from duologue.protocol.deadlines import earlier
 from duologue.protocol.events import (
     CallFailed,
     CallReceived,
@@ -29,6 +30,7 @@ from duologue.protocol.events import (
 )
 from duologue.protocol.failures import ErrorBodies
 from duologue.protocol.lifecycle import Phase
+from duologue.protocol.received import ByteBudget
 from duologue.protocol.routes import Route
 from duologue_adapters.dispatch import Dispatcher
 from duologue_adapters.engines.endings import end_of_process_in
@@ -38,6 +40,12 @@ from duologue_adapters.waiting import resolve, tell_all
 
 FLUSH_EVERY = 64
 """Events dispatched before what they have put into the outbox leaves: outgoing goes before incoming, and neither starves."""
+
+LITTLE = 4096
+"""Bytes that are read at once while the connections of a server hold a lot (docs/flow.md, F9): 10,000 of them bring 40 MB then, and not 2.5 GB."""
+
+ASK_EVERY = 0.5
+"""Seconds after which a link that has not taken all is asked how much is left: so much later than it should a stalled one is cut."""
 
 
 class Driver(Peer, Receiver):
@@ -51,6 +59,7 @@ class Driver(Peer, Receiver):
         *,
         limits: Limits,
         budget: CallBudget | None = None,
+        received: ByteBudget | None = None,
         name: str = "",
     ) -> None:
         self.wireformat = wireformat
@@ -60,12 +69,14 @@ class Driver(Peer, Receiver):
         self._limits = limits
         self._info = PeerInfo(name, link.address, link.extra)
         self._label = str(self._info)
+        self._account = account = None if received is None else received.open()
         self._connection = connection = Connection(
             no_services,
             ErrorBodies(wireformat.encode_plain, wireformat.decode_plain),
             limits=limits,
             budget=budget,
             framing=wireformat.framing,
+            account=account,
         )
         connection.incoming.on_permit = self._permit_available
         self.relays = relays = connection.relays
@@ -76,7 +87,9 @@ class Driver(Peer, Receiver):
         self._is_scheduled = False
         self._is_writing = False
         """The link has not taken all that it was given."""
+        self._ask_every = min(ASK_EVERY, limits.answers_stalled / 20)
         self._is_reading = True
+        self._reads_little = False
         self._permit_came = False
         self._undispatched: list[Event] = []
         """Events that were left when an exception broke out, or time was over."""
@@ -167,6 +180,9 @@ class Driver(Peer, Receiver):
         if connection.wants_read is not self._is_reading:
             self._switch_reading()
         deadline = connection.next_deadline()
+        if self._is_writing:
+            # What a slow link has taken is known only when it is asked, and counts as taken at that time.
+            deadline = earlier(deadline, self._now() + self._ask_every)
         if deadline is not None and (self._timer is None or deadline < self._timer_at):
             self._set_timer(deadline)
 
@@ -257,6 +273,18 @@ class Driver(Peer, Receiver):
     def _permit_available(self) -> None:
         self._permit_came = True
         self.touch()
+
+    def pressure_changed(self) -> None:
+        """There is less room for what comes in at the server, or more: it may not, or may again, be read."""
+        assert self._account is not None
+        if self._account.is_tight is not self._reads_little:
+            self._reads_little = self._account.is_tight
+            self._link.read_at_most(LITTLE if self._reads_little else None)
+        if not self._is_reading:
+            self.touch()
+        elif not self._connection.wants_read:
+            # Now: all the others that are readable in this pass of the loop would bring as much again, each of them.
+            self._switch_reading()
 
     # -- the rest ---------------------------------------------------------------------------------------
 

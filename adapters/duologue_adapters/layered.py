@@ -114,6 +114,9 @@ class LayeredLink(Link, Receiver):
         if not self._is_lost:
             self._set_timer()
 
+    def read_at_most(self, size: int | None) -> None:
+        self._below.read_at_most(size)
+
     def end_writing(self) -> None:
         self._eof_asked = True
         self._settle()

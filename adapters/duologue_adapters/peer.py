@@ -249,6 +249,9 @@ class DriverPeer(Driver):
         if services is not None:
             self.add_services(services)
         self._link.start(self)
+        if self._account is not None:
+            self._account.on_change = self.pressure_changed
+            self.pressure_changed()  # it may be tight already
 
     def _give_up(self, item: OutgoingCall | OutgoingSend) -> None:
         self._connection.cancel(item, self._now())

@@ -227,6 +227,9 @@ class Link(ABC):
     def resume_reading(self) -> None:
         """Read on."""
 
+    def read_at_most(self, size: int | None) -> None:  # noqa: B027 - whoever reads little at once has nothing to do
+        """From now on read no more than so many bytes at once, as memory is short; None for as many as it likes."""
+
     @abstractmethod
     def end_writing(self) -> None:
         """Tell the other end that nothing more comes from here, and go on reading."""

@@ -10,6 +10,7 @@ from typing import cast
 
 from duologue import DEFAULT, Peer, PeerSettings, Server, ServerSettings, ServiceMap
 from duologue.peer import SERVER_CLOSES, Timeout
+from duologue.protocol.received import ByteBudget
 from duologue_adapters.context import running_request
 from duologue_adapters.engines.endings import end_of_process_in
 from duologue_adapters.handshakes import Handshakes
@@ -23,10 +24,18 @@ ACCEPT_BACKOFF = (0.1, 1.0)
 """Seconds to wait, first and at most, when a link can't be accepted: file descriptors run out, and come back."""
 
 
-def make_peer(engine: Engine, link: Link, settings: PeerSettings) -> DriverPeer:
-    """A peer over a link, with what it serves; `start` sets it going."""
+def make_peer(
+    engine: Engine, link: Link, settings: PeerSettings, received: ByteBudget | None = None
+) -> DriverPeer:
+    """A peer over a link, with what it serves; `start` sets it going. `received` is of the server that it belongs to, if any."""
     return DriverPeer(
-        engine, link, settings.wireformat, limits=settings.limits, budget=settings.budget, name=settings.name
+        engine,
+        link,
+        settings.wireformat,
+        limits=settings.limits,
+        budget=settings.budget,
+        received=received,
+        name=settings.name,
     )
 
 
@@ -70,6 +79,7 @@ class DriverServer(Server):
         self._engine = engine
         self._listener = listener
         self._settings = settings
+        self._received = ByteBudget(settings.limits.server_bytes, settings.limits.max_frame)
         self._peers: dict[DriverPeer, None] = {}
         self._handshakes = Handshakes(
             engine, listener, settings.limits.handshake_timeout, self._add, self._one_less
@@ -130,7 +140,7 @@ class DriverServer(Server):
         if self._is_closing:  # it came in the same moment
             link.abort()
             return
-        peer = make_peer(self._engine, link, self._settings)
+        peer = make_peer(self._engine, link, self._settings, self._received)
         self._peers[peer] = None
         peer.when_closed(self._remove)
         try:

@@ -6,7 +6,7 @@ from collections import Counter
 
 import anyio
 import pytest
-from tests.adapters.common import Add, Echo, Say, State, Tools, first_peer, tools, until
+from tests.adapters.common import Add, Echo, Say, State, Tools, first_peer, frame, tools, until
 from tests.adapters.proxies import proxy_for
 from tests.adapters.transports import Transport, over
 from tests.adapters.transports import transport as transport
@@ -20,9 +20,15 @@ from duologue import (
     Message,
     Namespace,
     Peer,
+    PeerSettings,
     SendTimeout,
     Services,
 )
+from duologue.plugins import find_wireformat
+from duologue_adapters import Link
+from duologue_adapters.engines import engine_here
+from duologue_adapters.ports import Receiver
+from duologue_adapters.server import running_peer
 
 SIZE = 200_000
 LIMITS = Limits(calls=4, answers_stalled=0.25)
@@ -125,3 +131,52 @@ async def test_callers_of_one_who_does_not_read(transport: Transport) -> None:
         assert there.said == []
         proxy.connections[0].to_server.go_on()
         assert await peer.remote(tools).call(Add(a=1, b=1)) == 2
+
+
+class Half(Link):
+    """It takes a part of what it is given, a little later, and then nothing any more."""
+
+    def __init__(self) -> None:
+        self.receiver: Receiver
+        self.given = 0
+        self.asked = 0
+
+    def start(self, receiver: Receiver) -> None:
+        self.receiver = receiver
+
+    def write(self, buffers: list[bytes]) -> bool:
+        self.given += sum(map(len, buffers))
+        return False
+
+    @property
+    def unsent(self) -> int:
+        self.asked += 1
+        return self.given // 2
+
+    def pause_reading(self) -> None:
+        pass
+
+    def resume_reading(self) -> None:
+        pass
+
+    def end_writing(self) -> None:
+        pass
+
+    def abort(self) -> None:
+        self.receiver.connection_lost("")
+
+
+@pytest.mark.fault(40, 42)
+async def test_a_stall_is_counted_from_when_it_began() -> None:
+    """The transport takes half of the answers, and nobody tells: it is asked again and again in the time in which it may stall, so that
+    the half counts as taken when it was, and not twice the time goes by before the remote is cut."""
+    link = Half()
+    limits = Limits(answers_stalled=2.0)
+    settings = PeerSettings(wireformat=find_wireformat("msgpack"), services=Giving().both, limits=limits)
+    async with engine_here() as engine, running_peer(engine, link, settings) as peer:
+        for cid in range(1, 9):
+            link.receiver.data_received(
+                frame(gifts.sid(Give), cid, b"\x81\xa4size\xce" + SIZE.to_bytes(4, "big"))
+            )
+        assert await peer.wait_closed() is CloseReason.WRITE_STALLED
+        assert link.asked >= 5

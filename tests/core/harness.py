@@ -35,6 +35,7 @@ from duologue.protocol.ids import ERROR_SID, RESPONSE_SID
 from duologue.protocol.lifecycle import Phase
 from duologue.protocol.limits import Limits
 from duologue.protocol.pending import OutgoingCall, OutgoingSend
+from duologue.protocol.received import ByteBudget
 from duologue.protocol.routes import Mode, Route
 
 E = TypeVar("E", bound=Event)
@@ -158,11 +159,18 @@ class Solo:
         budget: CallBudget | None = None,
         first_call_id: int = 1,
         bodies: ErrorBodies = BODIES,
+        received: ByteBudget | None = None,
     ) -> None:
         self.routes = dict(standard_routes() if routes is None else routes)
         self.budget = budget or CallBudget(limits.calls, lent_limit=limits.lent)
+        self.account = None if received is None else received.open()
         self.connection = Connection(
-            self.routes.get, bodies, limits=limits, budget=self.budget, first_call_id=first_call_id
+            self.routes.get,
+            bodies,
+            limits=limits,
+            budget=self.budget,
+            first_call_id=first_call_id,
+            account=self.account,
         )
         self.now = START
 

@@ -791,3 +791,15 @@ def test_calls_without_permit_are_bounded_by_the_gate() -> None:
     assert requests(solo.feed(*(call_frame(cid, sid=FREE) for cid in range(2, 10)))) == []
     assert solo.connection.incoming.parking.calls == 3
     assert not solo.connection.wants_read
+
+
+@pytest.mark.fault(49)
+def test_a_small_answer_behind_large_requests() -> None:
+    """Ten messages of the largest size wait to be sent: a small answer goes out behind the one that has left, before the others."""
+    solo = Solo()
+    for _ in range(10):
+        solo.send(bytes(Limits().max_frame - 24))
+    solo.connection.respond(solo.deliver(call_frame(7)), b"small", solo.now)
+    sent = solo.sent()
+    assert [len(payload) for _, _, payload in sent[:3]] == [2**20 - 24, 5, 2**20 - 24]
+    assert len(sent) == 11

@@ -35,6 +35,7 @@ from duologue.protocol.limits import Limits
         ("nesting", 32),
         ("items", 50_000),
         ("connections", 10_000),
+        ("server_bytes", 256 * 1024 * 1024),
     ],
 )
 def test_the_defaults_are_those_of_the_design(name: str, value: float) -> None:
@@ -55,6 +56,7 @@ def test_the_defaults_are_those_of_the_design(name: str, value: float) -> None:
         {"parked": 0},
         {"parked_bytes": 0},
         {"sends_bytes": 0},
+        {"server_bytes": 0},
         {"outbox_high": 0, "outbox_low": 0},
         {"outbox_low": 2, "outbox_high": 1},
         {"sends_policy": "lose"},

@@ -40,11 +40,12 @@ class SocketLink(asyncio.BufferedProtocol, Link):
         "_receiver",
         "_transport",
         "_wants_reading",
+        "_whole_buffer",
         "address",
     )
 
     def __init__(self) -> None:
-        self._buffer = _receive_buffer()
+        self._buffer = self._whole_buffer = _receive_buffer()
         self._transport: asyncio.Transport
         self._receiver: Receiver | None = None
         self._is_full = False
@@ -110,6 +111,9 @@ class SocketLink(asyncio.BufferedProtocol, Link):
     def resume_reading(self) -> None:
         if not self._transport.is_closing():
             self._transport.resume_reading()
+
+    def read_at_most(self, size: int | None) -> None:
+        self._buffer = self._whole_buffer[:size]
 
     def end_writing(self) -> None:
         if not self._transport.is_closing():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 
 import anyio
 import anyio.abc
@@ -37,6 +36,7 @@ class StreamLink(Link):
         self._may_read.set()
         self._ends_writing = False
         self._is_lost = False
+        self._read_size = READ_SIZE
 
     def start(self, receiver: Receiver) -> None:
         self._is_started = True
@@ -61,6 +61,9 @@ class StreamLink(Link):
 
     def resume_reading(self) -> None:
         self._may_read.set()
+
+    def read_at_most(self, size: int | None) -> None:
+        self._read_size = size or READ_SIZE
 
     def end_writing(self) -> None:
         self._ends_writing = True
@@ -103,13 +106,11 @@ class StreamLink(Link):
     async def _read(self, receiver: Receiver) -> None:
         stream = self._stream
         # An object stream gives its messages as they are; frames may be cut anywhere in them.
-        receive = (
-            partial(stream.receive, READ_SIZE) if isinstance(stream, anyio.abc.ByteStream) else stream.receive
-        )
+        in_bytes = stream if isinstance(stream, anyio.abc.ByteStream) else None
         while True:
             await self._may_read.wait()
             try:
-                data = await receive()
+                data = await (stream.receive() if in_bytes is None else in_bytes.receive(self._read_size))
             except anyio.EndOfStream:
                 receiver.eof_received()
                 return

@@ -44,6 +44,7 @@ from duologue.protocol.ids import CONTROL_SIDS, ERROR_SID, RESPONSE_SID, is_rese
 from duologue.protocol.lifecycle import Phase
 from duologue.protocol.limits import Limits
 from duologue.protocol.pending import OutgoingCall, OutgoingSend
+from duologue.protocol.received import ByteAccount, ByteBudget
 from duologue.protocol.routes import Mode, RequestFault, Route, Router
 
 __all__ = [
@@ -52,6 +53,8 @@ __all__ = [
     "LENGTH_PREFIXED",
     "RESPONSE_SID",
     "AnswerUnreadable",
+    "ByteAccount",
+    "ByteBudget",
     "CallBudget",
     "CallError",
     "CallFailed",

@@ -16,11 +16,7 @@ from __future__ import annotations
 from duologue.protocol.budget import CallBudget
 from duologue.protocol.deadlines import earlier
 from duologue.protocol.ending import Ending
-from duologue.protocol.errors import (
-    CloseReason,
-    Executed,
-    FailureKind,
-)
+from duologue.protocol.errors import CloseReason, Executed, FailureKind
 from duologue.protocol.events import Event, IncomingRequest
 from duologue.protocol.failures import ErrorBodies
 from duologue.protocol.feed import Feed
@@ -33,6 +29,7 @@ from duologue.protocol.outbox import Outbox
 from duologue.protocol.outgoing import Outgoing
 from duologue.protocol.pending import OutgoingCall, OutgoingSend
 from duologue.protocol.reading import Reading
+from duologue.protocol.received import ByteAccount
 from duologue.protocol.relaying import Relays
 from duologue.protocol.routes import Router
 from duologue.protocol.running import not_delivered
@@ -50,18 +47,20 @@ class Connection:
         budget: CallBudget | None = None,
         framing: Framing = LENGTH_PREFIXED,
         first_call_id: int = 1,
+        account: ByteAccount | None = None,
     ) -> None:
-        """`router` says where a service id leads. `budget` may be shared by connections; by default it is this one's own."""
+        """`router` says where a service id leads. `budget`, and the one that `account` is of, may be shared by connections."""
         if budget is None:
             budget = CallBudget(limits.calls, lent_limit=limits.lent)
         self.limits = limits
         self._events: list[Event] = []
-        self._reading = Reading(framing.decoder(limits.max_frame), limits.frame_timeout)
+        self._reading = Reading(framing.decoder(limits.max_frame), limits.frame_timeout, account)
         self._outbox = Outbox(limits.outbox_high)
         self._outgoing = Outgoing(limits, framing, self._outbox, self._events, first_call_id)
         self._incoming = Incoming(
             router, budget, limits, framing, error_bodies.encode, self._outbox, self._events
         )
+        self._incoming.parking.account = account
         self._requests = self._incoming.requests
         self._life = Lifecycle()
         self._relays = Relays(self._life, self._incoming, self._outgoing, self._events)
@@ -189,12 +188,14 @@ class Connection:
     @property
     def needs_look(self) -> bool:
         """Whether there is anything that `look` might see."""
-        return self._reading.is_paused or not self._life.is_open
+        return self._reading.is_paused or self._reading.is_pressed or not self._life.is_open
 
     def look(self, now: float) -> None:
         """Whether reading may go on, and whether this phase has come to its end: requests may have ended with `more`."""
         if self._reading.is_paused:
             self._intake.read_on(now)
+        if self._reading.is_pressed:
+            self._intake.weigh()
         if not self._life.is_open:
             self._settle(now)
 
@@ -260,6 +261,8 @@ class Connection:
                 self._settle(now)
         elif not self._reading.is_paused:
             self._reading.note_progress(False, now)
+        if self._reading.account is not None:
+            self._intake.weigh()
 
     def receive_eof(self, now: float, cut_short: str = "", detail: str = "") -> None:
         """The remote has ended its half of the stream.
@@ -287,10 +290,8 @@ class Connection:
         """The transport has taken what `data_to_send` gave, but for the last `unsent` bytes."""
         if not self._outbox.taken(unsent, now):
             return
-        if (
-            self._outgoing.room.is_blocked
-        ):  # even if nobody waits: the low-water mark counts when it is reached
-            self._outgoing.admit(now)
+        if self._outgoing.room.is_blocked:
+            self._outgoing.admit(now)  # even if nobody waits: the low-water mark counts when it is reached
         if self._incoming.parking.waiting:
             self._incoming.advance(now)
         if self._reading.is_paused:
@@ -336,7 +337,7 @@ class Connection:
     def wants_read(self) -> bool:
         """Whether the driver shall read on. What it reads nevertheless is kept, and not looked at."""
         reading = self._reading
-        return not reading.is_paused and not reading.eof_seen
+        return not (reading.is_paused or reading.is_pressed or reading.eof_seen)
 
     # -- state, for drivers, tests and people -----------------------------------------------------
 

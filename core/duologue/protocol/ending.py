@@ -273,6 +273,8 @@ class Ending:
         self._reading.stop()
         self._reading.eof_seen = True  # there is nothing to read any more, either
         self._outbox.clear()
+        if self._reading.account is not None:
+            self._reading.account.close()
         assert life.reason is not None
         self._relays.end()
         self._events.append(PeerClosed(life.reason, life.detail))

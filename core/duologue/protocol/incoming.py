@@ -288,8 +288,8 @@ class Incoming:
                 parking.park(request)
 
     def _refuse_if_full(self, call: CallReceived, may_refuse: bool, now: float) -> bool:
-        """Over the bound of the parking the newest call goes, if we are owed answers and so can't stop reading (F3)."""
-        if may_refuse and self.parking.is_full:
+        """Over the bound of the parking the newest call goes, if we are owed answers and so can't stop reading (F3, F9)."""
+        if may_refuse and self.parking.refuses:
             self.calls.refuse(call, FailureKind.OVERLOADED, now)
             if not self.parking.has_calls:
                 # It had got into the line for a permit. Who has nothing to start must not stand in the way there.

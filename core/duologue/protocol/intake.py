@@ -44,6 +44,8 @@ class Intake:
         self._ending = ending
         self._events = events
         self._decode_error = decode_error
+        if reading.account is not None:
+            reading.account.on_pressure = self.weigh
         self._refusals_limit = NESTED_SHARE * limits.owed * REFUSAL_SIZE
         self.strays = StrayCounter(limits.strays)
         """Answers to calls that never were."""
@@ -81,6 +83,8 @@ class Intake:
         except ProtocolError as error:
             self._ending.protocol_error(error, now)
             return
+        if completed and reading.account is not None:
+            reading.account.end_pass()  # it was for one frame: the next one has to wait for its turn
         reading.note_progress(completed, now)
 
     def read_on(self, now: float) -> None:
@@ -92,6 +96,24 @@ class Intake:
         self.read(now)
         if reading.eof_waits and not reading.is_paused:
             self._ending.end_of_stream(now)
+        if reading.account is not None:
+            self.weigh()
+
+    def weigh(self) -> None:
+        """Tell the server's budget what is held here, and see whether more may be read (F9). Only if there is such a budget.
+
+        Only reading stops. What is here is decoded and started, since nothing else can make room; and the clock of a
+        frame that has begun goes on, since those who never end theirs could keep out everybody else for ever.
+        """
+        reading, account = self._reading, self._reading.account
+        assert account is not None
+        account.buffer(reading.decoder.buffered)
+        if reading.is_paused or self._life.is_ending or self._outgoing.pending.owed:
+            # It reads nothing anyway; or must read, since an answer may be next.
+            account.end_pass()
+            reading.is_pressed = False
+        else:
+            reading.is_pressed = account.must_pause(reading.decoder.is_inside_frame)
 
     def _must_pause(self) -> bool:
         """Whether nothing more may be taken in for now (F3, F4, F5). Requests that are refused cost nothing but that."""

@@ -81,6 +81,9 @@ class Limits:
     """Values in a payload: 1 MB of empty containers would become 69 MB of objects. Likewise the wire formats' default."""
     connections: int = 10_000
     """Connections per server. Over it accepting pauses."""
+    server_bytes: int = 256 * MIB
+    """Bytes that all connections of a server have received and not begun to handle: frames that are not complete, and what is
+    parked. Over half of it those who hold much pause. The bounds of each connection, ten thousand times, are more than a process has."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -91,7 +94,16 @@ class Limits:
             raise ValueError(
                 f"Limits.max_frame is {self.max_frame}: a frame must have room for its header and an error, so at least 152"
             )
-        for name in ("calls", "sends", "sends_bytes", "owed", "parked", "parked_bytes", "outbox_high"):
+        for name in (
+            "calls",
+            "sends",
+            "sends_bytes",
+            "owed",
+            "parked",
+            "parked_bytes",
+            "outbox_high",
+            "server_bytes",
+        ):
             if getattr(self, name) < 1:
                 raise ValueError(f"Limits.{name} is 0: at least 1, or nothing could ever move")
         if self.outbox_low > self.outbox_high:
@@ -130,4 +142,5 @@ Limits.UNLIMITED = Limits(
     strays=_HUGE,
     items=_HUGE,
     connections=_HUGE,
+    server_bytes=_HUGE,
 )

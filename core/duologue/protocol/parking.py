@@ -12,6 +12,7 @@ from collections import deque
 from duologue.protocol.budget import SendBudget
 from duologue.protocol.events import CallReceived, IncomingRequest, SendReceived
 from duologue.protocol.limits import Limits
+from duologue.protocol.received import ByteAccount
 
 
 class Parking:
@@ -28,6 +29,7 @@ class Parking:
         "_overhead",
         "_plain",
         "_sends",
+        "account",
         "is_full",
         "turn",
         "waiting",
@@ -38,6 +40,8 @@ class Parking:
         self._bytes_limit = limits.parked_bytes
         self._overhead = overhead
         self._sends = sends
+        self.account: ByteAccount | None = None
+        """Where what is parked is counted together with that of other connections; None if nowhere."""
         self._plain: deque[CallReceived] = deque()
         self._lane: deque[IncomingRequest] = deque()
         self._calls = 0
@@ -50,6 +54,11 @@ class Parking:
         """Everything that is parked, one-way messages too."""
         self.turn: IncomingRequest | None = None
         """The ordered request whose turn it is: it runs, or waits in the plain queue for its permit."""
+
+    @property
+    def refuses(self) -> bool:
+        """Whether a further call must not be parked, since here or at the server there is no room for it."""
+        return self.is_full or (self.account is not None and self.account.is_over)
 
     @property
     def calls(self) -> int:
@@ -101,16 +110,12 @@ class Parking:
     def hold(self, call: CallReceived) -> None:
         """A call waits until it is known where it is relayed to, or for room there. It shares the bound, and nothing stands behind it."""
         call.is_held = True
-        self._held += 1
-        self._held_bytes += len(call.payload) + self._overhead
-        self._look_again()
+        self._count_held(call, 1)
 
     def let_go(self, call: IncomingRequest) -> None:
         """It waits no longer."""
         call.is_held = False
-        self._held -= 1
-        self._held_bytes -= len(call.payload) + self._overhead
-        self._look_again()
+        self._count_held(call, -1)
 
     def clear(self, keep_sends: bool = False) -> list[IncomingRequest]:
         """Take everything out, in the order of arrival within each queue. One-way messages may stay in the lane."""
@@ -121,6 +126,8 @@ class Parking:
             requests = [request for request in requests if request.cid]
         if self.turn is not None and not self.turn.is_delivered:
             self.turn = None  # it was a call that waited for its permit
+        if self.account is not None:
+            self.account.park(-self._bytes - self._sends.waiting_bytes)
         self._plain.clear()
         self._lane.clear()
         self._calls = self._bytes = self.waiting = 0
@@ -133,12 +140,22 @@ class Parking:
     def _count(self, request: IncomingRequest, sign: int) -> None:
         size = len(request.payload) + self._overhead
         self.waiting += sign
+        if self.account is not None:
+            self.account.park(sign * size)
         if isinstance(request, SendReceived):
             (self._sends.wait if sign > 0 else self._sends.end_wait)(size)
         else:
             self._calls += sign
             self._bytes += sign * size
             self._look_again()
+
+    def _count_held(self, call: IncomingRequest, sign: int) -> None:
+        size = len(call.payload) + self._overhead
+        self._held += sign
+        self._held_bytes += sign * size
+        if self.account is not None:
+            self.account.park(sign * size)
+        self._look_again()
 
     def _look_again(self) -> None:
         self.is_full = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from duologue.protocol.frames import FrameDecoder
+from duologue.protocol.received import ByteAccount
 
 
 class Reading:
@@ -12,21 +13,29 @@ class Reading:
         "_began",
         "_decoder",
         "_frame_timeout",
+        "account",
         "cut_short",
         "end_detail",
         "eof_seen",
         "eof_waits",
         "is_hurried",
         "is_paused",
+        "is_pressed",
     )
 
-    def __init__(self, decoder: FrameDecoder, frame_timeout: float) -> None:
+    def __init__(
+        self, decoder: FrameDecoder, frame_timeout: float, account: ByteAccount | None = None
+    ) -> None:
         self._decoder = decoder
         self._frame_timeout = frame_timeout
+        self.account = account
+        """What is held here, on behalf of all connections of a server. None if it is bounded for this connection alone."""
         self._began: float | None = None
         """When the first byte came of the frame that is not complete. While reading is paused no frame has begun."""
         self.is_paused = False
         """Whether frames stay undecoded."""
+        self.is_pressed = False
+        """Whether nothing more is to be read, for want of room at the server (F9). What is here is decoded, and the clock goes on."""
         self.is_hurried = False
         """It may not be paused any more: what is here is all that will ever come."""
         self.eof_waits = False
@@ -76,3 +85,5 @@ class Reading:
         self._began = None
         self.is_paused = False
         self.eof_seen = self.eof_seen or self.eof_waits
+        if self.account is not None:
+            self.account.buffer(0)

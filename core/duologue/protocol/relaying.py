@@ -114,7 +114,7 @@ class Relays:
         is_owed = self._outgoing.pending.owed > 0
         if target._outgoing.relay(call, is_owed, now):
             return
-        if is_owed and self._incoming.parking.is_full:
+        if is_owed and self._incoming.parking.refuses:
             target._outgoing.cancel(call, now)
             self._requests.refuse_relayed(call, now)
             return
