@@ -89,6 +89,11 @@ class Driver(Peer, Receiver):
         self._audience = Audience(self._label)
         self._on_closed: dict[object, Callable[[Peer], object]] = {}
 
+    @property
+    def connection(self) -> Connection:
+        """The state machine, to look at: for tests, and for people who ask why something waits."""
+        return self._connection
+
     # -- for the handlers of this connection's requests ---------------------------------------------
 
     def lend(self, request: IncomingRequest) -> bool:

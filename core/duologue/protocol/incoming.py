@@ -6,7 +6,7 @@ A request that arrives is delivered, parked, refused, or fails; a request that w
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from duologue.protocol.budget import CallBudget, SendBudget
@@ -306,6 +306,11 @@ class Incoming:
     def running(self) -> int:
         """Requests delivered and not ended."""
         return len(self._running)
+
+    @property
+    def requests(self) -> Collection[IncomingRequest]:
+        """Those, to look at: what each of them holds is written in it."""
+        return self._running.keys()
 
     @property
     def goes_on(self) -> bool:
