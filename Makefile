@@ -27,12 +27,13 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-elsewhere bench lint docs clean
+.PHONY: help demo test test-elsewhere simulate bench lint docs clean
 
 help:
 	@echo "make demo     what the library does, over every transport, to look at"
 	@echo "make test     all tests, and branch coverage of core, which must be whole"
 	@echo "make test-elsewhere PYTHON=python3.13   of the tests what another interpreter could change"
+	@echo "make simulate ARGS=\"--seeds 100000\"   the large simulation, for so many seeds"
 	@echo "make bench    the benchmarks"
 	@echo "make lint     ruff, mypy, pyright"
 	@echo "make docs     are the generated parts of docs/ up to date?"
@@ -62,10 +63,13 @@ endif
 # What another interpreter has to show: the suites that every adapter and every wire format must pass, and what has to do with how
 # it runs tasks, reads annotations and finds plug-ins. The rest is bytes and numbers, or other programs, and the same everywhere.
 ON_ENGINES := calls closing conformance events failures handlers isolation lifetimes over_stream server shutdown tls
-ELSEWHERE := $(ABOUT_CORE) tests/wireformats/test_conformance.py $(ON_ENGINES:%=tests/adapters/test_%.py)
+ELSEWHERE := $(ABOUT_CORE) tests/wireformats/test_conformance.py $(ON_ENGINES:%=tests/adapters/test_%.py) tests/simulation/test_world.py
 
 test-elsewhere: $(MADE)-test
 	$(BIN)/python -m pytest --numprocesses=auto $(ELSEWHERE)
+
+simulate: $(MADE)-test
+	$(BIN)/python tests/simulation/everything.py $(ARGS)
 
 bench: $(MADE)-bench
 	$(BIN)/python tests/benchmarks $(ARGS)
