@@ -231,6 +231,8 @@ class Driver(Peer, Receiver):
         while buffers := connection.data_to_send():
             if not self._link.write(buffers):
                 self._is_writing = True
+                if connection.needs_look:
+                    connection.look(self._now())  # reading need not wait for refusals that were handed out
                 return
             connection.data_sent(self._now())
 
