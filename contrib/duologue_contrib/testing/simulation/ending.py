@@ -72,6 +72,7 @@ async def close(world: World) -> None:
         process.restarts = False
         process.stop()
     await _until_ended(world, [task for process in processes for task in process.tasks])
+    await anyio.sleep(LOOK_EVERY)  # a handler that was a thread's can't be cancelled: it ends a little later
     left = [str(each) for each in world.watch.ends.values()]
     if left:
         raise Violation(f"all have closed, and these connections are not over: {', '.join(left)}")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
+
+import anyio
 
 from duologue.protocol import Mode, Route, Router
 from duologue_contrib.testing.simulation.errors import InjectedFault
@@ -30,7 +31,8 @@ class FaultyRoute(Route):
         if faults.slow and chance.random() < faults.slow:
             seconds = chance.random() ** 3 * faults.longest
             world.trace.note("FAULT", f"{self._who}: {self.name} takes {seconds:.3f} s longer")
-            await asyncio.sleep(seconds)
+            with anyio.move_on_after(seconds):
+                await world.healed.wait()
         if faults.fail and chance.random() < faults.fail:
             world.trace.note("FAULT", f"{self._who}: {self.name} raises")
             raise InjectedFault("the simulation has this handler fail")
