@@ -30,7 +30,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo chat latency test test-elsewhere fuzz hostile torture bench lint docs clean
+.PHONY: help demo chat latency test test-elsewhere simulate fuzz hostile torture bench lint docs clean
 
 help:
 	@echo "make demo     what the library does, over every transport, to look at"
@@ -38,6 +38,7 @@ help:
 	@echo "make latency  a page that calls Python, and is called by it, and draws how long that takes"
 	@echo "make test     all tests, and branch coverage of core, which must be whole"
 	@echo "make test-elsewhere PYTHON=python3.13   of the tests what another interpreter could change"
+	@echo "make simulate ARGS=\"--seeds 100000\"   the large simulation, for so many seeds"
 	@echo "make fuzz     any bytes against all that reads bytes, for minutes; ARGS=\"--help\" says more"
 	@echo "make hostile  what hostile payloads cost, into docs/reliability.md"
 	@echo "make torture  real faults with real processes: what is held meanwhile, and what is left"
@@ -77,10 +78,13 @@ endif
 # What another interpreter has to show: the suites that every adapter and every wire format must pass, and what has to do with how
 # it runs tasks, reads annotations and finds plug-ins. The rest is bytes and numbers, or other programs, and the same everywhere.
 ON_ENGINES := calls closing conformance events failures handlers isolation lifetimes over_stream server shutdown tls
-ELSEWHERE := $(ABOUT_CORE) tests/wireformats/test_conformance.py $(ON_ENGINES:%=tests/adapters/test_%.py)
+ELSEWHERE := $(ABOUT_CORE) tests/wireformats/test_conformance.py $(ON_ENGINES:%=tests/adapters/test_%.py) tests/simulation/test_world.py
 
 test-elsewhere: $(MADE)-test
 	$(BIN)/python -m pytest --numprocesses=auto $(ELSEWHERE)
+
+simulate: $(MADE)-test
+	$(BIN)/python tests/simulation/everything.py $(ARGS)
 
 fuzz: $(MADE)-fuzz
 	$(BIN)/python tests/fuzz $(ARGS)

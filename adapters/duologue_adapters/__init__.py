@@ -4,7 +4,7 @@
 """
 
 from duologue_adapters.credentials import Credentials
-from duologue_adapters.engines import SocketListener, engine_here
+from duologue_adapters.engines import CallbacksEngine, SocketListener, engine_here
 from duologue_adapters.layered import LayeredLink
 from duologue_adapters.link_adapter import LinkAdapter
 from duologue_adapters.memory import pair
@@ -28,6 +28,7 @@ from duologue_adapters.urls import check_options, heartbeat_of, host_and_port, h
 
 __all__ = [
     "HEARTBEAT",
+    "CallbacksEngine",
     "Credentials",
     "CutShort",
     "Engine",

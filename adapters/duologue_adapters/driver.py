@@ -100,6 +100,11 @@ class Driver(Peer, Receiver):
         self._audience = Audience(self._label)
         self._on_closed: dict[object, Callable[[Peer], object]] = {}
 
+    @property
+    def connection(self) -> Connection:
+        """The state machine, to look at: for tests, and for people who ask why something waits."""
+        return self._connection
+
     # -- for the handlers of this connection's requests ---------------------------------------------
 
     def lend(self, request: IncomingRequest) -> bool:
@@ -245,6 +250,8 @@ class Driver(Peer, Receiver):
         while buffers := connection.data_to_send():
             if not self._link.write(buffers):
                 self._is_writing = True
+                if connection.needs_look:
+                    connection.look(self._now())  # reading need not wait for refusals that were handed out
                 return
             connection.data_sent(self._now())
 

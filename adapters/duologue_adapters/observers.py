@@ -74,14 +74,15 @@ class Audience:
         """`peer` says who is watched, for the log."""
         self._peer = peer
         # Made when they are needed: most connections need neither.
-        self._observers: weakref.WeakSet[Observer] | None = None
+        # Keys keep their order, a set of them has none: those who wait are told in the order in which they came.
+        self._observers: weakref.WeakKeyDictionary[Observer, None] | None = None
         self._log_limit: LogLimit | None = None
 
     def add(self, observer: Observer) -> None:
         """One more. It is forgotten when nobody holds it."""
         if self._observers is None:
-            self._observers = weakref.WeakSet()
-        self._observers.add(observer)
+            self._observers = weakref.WeakKeyDictionary()
+        self._observers[observer] = None
 
     def tell(self, event: PeerEvent) -> None:
         """Show it to all."""

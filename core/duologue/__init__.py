@@ -42,6 +42,8 @@ from duologue.plugins import (
     installed_plugins,
     register_adapter,
     register_wireformat,
+    unregister_adapter,
+    unregister_wireformat,
 )
 from duologue.protocol.budget import CallBudget
 from duologue.protocol.events import (
@@ -153,4 +155,6 @@ __all__ = [
     "serve",
     "service_id",
     "shape_of",
+    "unregister_adapter",
+    "unregister_wireformat",
 ]

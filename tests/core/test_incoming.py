@@ -50,7 +50,9 @@ def test_a_call_is_delivered_and_answered() -> None:
     request = solo.deliver(call_frame(7, b"ask"))
     assert (request.sid, request.cid, request.payload, request.is_delivered) == (ECHO, 7, b"ask", True)
     assert solo.budget.in_use == 1
+    assert list(solo.connection.incoming.requests) == [request]
     solo.connection.respond(request, b"answer", solo.now)
+    assert not solo.connection.incoming.requests
     assert solo.sent() == [(RESPONSE_SID, 7, b"answer")]
     assert request.is_ended
     assert solo.budget.in_use == solo.connection.incoming.running == solo.connection.incoming.unanswered == 0

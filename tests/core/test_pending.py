@@ -20,6 +20,20 @@ def test_ids_begin_with_1_and_rise() -> None:
     assert [pending.add(new_call()) for _ in range(3)] == [1, 2, 3]
 
 
+def test_whoever_looks_finds_the_calls_that_wait() -> None:
+    """The id of a call is there from when it is given until the call is answered, or given up."""
+    pending = PendingCalls(60.0)
+    first, second = new_call(), new_call()
+    pending.add(first)
+    pending.add(second)
+    assert 1 in pending
+    assert 2 in pending
+    pending.pop(1)
+    pending.give_up(second, Executed.UNKNOWN, 0.0)
+    assert 1 not in pending
+    assert 2 not in pending
+
+
 def test_ids_wrap_over_0_and_over_ids_that_are_not_free() -> None:
     """After 2^64-1 comes 1, unless that one still waits, or was given up and may still be answered."""
     pending = PendingCalls(60.0, first_id=1)

@@ -25,7 +25,13 @@ from duologue_adapters.ports import HEARTBEAT, Engine, Job, Link, Listener, Time
 
 
 class CallbacksEngine(Engine, AbstractAsyncContextManager[Engine]):
-    """Runs one `connect` or `serve` on the running asyncio loop. Its tasks end with it."""
+    """Runs one `connect` or `serve` on the running asyncio loop. Its tasks end with it.
+
+    A loop with a clock or tasks of its own derives from it, and hands it out as `engine_here` says.
+    """
+
+    task_class: type[asyncio.Task[None]] = asyncio.Task
+    """What `start` makes where the first step of a coroutine runs at once: no task factory of the loop is asked there."""
 
     def __init__(self) -> None:
         self._loop = loop = asyncio.get_running_loop()
@@ -61,7 +67,7 @@ class CallbacksEngine(Engine, AbstractAsyncContextManager[Engine]):
 
         def start(self, coroutine: Coroutine[Any, Any, None]) -> Job | None:
             # The first step runs here and now: most handlers end in it, and are never scheduled at all.
-            task = asyncio.Task(coroutine, loop=self._loop, context=self.context.copy(), eager_start=True)
+            task = self.task_class(coroutine, loop=self._loop, context=self.context.copy(), eager_start=True)
             if task.done():
                 return None
             self._tasks.add(task)

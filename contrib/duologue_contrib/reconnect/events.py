@@ -117,14 +117,15 @@ class Audience:
         self._limit = limit
         self._callback = callback
         self._name = name
-        self._watchers: weakref.WeakSet[Watcher] = weakref.WeakSet()
+        # A dict keeps the order in which they came, which a set has not.
+        self._watchers: weakref.WeakKeyDictionary[Watcher, None] = weakref.WeakKeyDictionary()
         self._last: GaveUp | None = None
         self._is_over = False
 
     def watcher(self) -> Watcher:
         """One more, from now on. It is forgotten when nobody holds it."""
         watcher = Watcher(self._limit)
-        self._watchers.add(watcher)
+        self._watchers[watcher] = None
         if self._last is not None:
             watcher.put(self._last)
         if self._is_over:

@@ -6,6 +6,7 @@ What to do with a `Connection`, whatever runs it:
 * Take `data_to_send()` only when the transport has taken all it was given before, and say so with `data_sent`.
 * Call `handle_timer` at `next_deadline()`, or earlier: being woken once too often does no harm.
 * Answer each request that is delivered exactly once.
+* If the transport does not take at once what `data_to_send` gave, `look`: reading may have waited for no more than that.
 * Where many commands follow each other, `more=True` puts off what need not be looked at for each: then call `look`.
 
 Commands raise when you did something wrong, and leave everything as it was. Nothing that the remote sends raises.

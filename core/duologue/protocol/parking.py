@@ -76,6 +76,11 @@ class Parking:
         return self._held
 
     @property
+    def held_bytes(self) -> int:
+        """Bytes of those."""
+        return self._held_bytes
+
+    @property
     def has_calls(self) -> bool:
         """Whether a call waits in the plain queue, so that a new one has to go behind it."""
         return bool(self._plain)

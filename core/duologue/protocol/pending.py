@@ -82,6 +82,10 @@ class PendingCalls:
     def __len__(self) -> int:
         return len(self._by_id)
 
+    def __contains__(self, call_id: int) -> bool:
+        """Whether somebody waits for the answer to the call of this id."""
+        return call_id in self._by_id
+
     def add(self, call: PendingCall) -> int:
         """Give the call its id: the next one, but for 0 and ids that are not free."""
         call_id = self._next_id

@@ -6,7 +6,7 @@ Whatever it held, it gives back exactly once, by its own token, on every way it 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from duologue.protocol.budget import CallBudget, SendBudget
@@ -64,6 +64,12 @@ class Running:
         """Told that what waits may go on."""
         self.relays: Relays
         """Where the requests go that others are to answer."""
+
+    def __iter__(self) -> Iterator[IncomingRequest]:
+        return iter(self.running)
+
+    def __len__(self) -> int:
+        return len(self.running)
 
     def __contains__(self, request: object) -> bool:
         return request in self.running
