@@ -90,7 +90,7 @@ def test_time_takes_no_time() -> None:
         assert (world.now - before[0], anyio.current_time() - before[1]) == pytest.approx((3600.0, 3600.0))
 
     began = time.monotonic()
-    assert simulate(play, 0, faults=Faults.NONE).seconds == pytest.approx(3600.0)
+    assert 3600.0 <= simulate(play, 0, faults=Faults.NONE).seconds < 3601.0
     assert time.monotonic() - began < 60
 
 
