@@ -44,7 +44,7 @@ def check_installation() -> None:
         assert entry_points(group=group), f"the wheel lacks the entry points of {group}"
 
 
-async def check_calls() -> None:
+async def check_calls(wireformat: str) -> None:
     """Both ends in one process, over a real socket."""
     services = Services(calc)
     logged = asyncio.Event()
@@ -59,8 +59,8 @@ async def check_calls() -> None:
         logged.set()
 
     async with (
-        serve("tcp://127.0.0.1:0", services, wireformat="json") as server,
-        connect(server.url, wireformat="json") as peer,
+        serve("tcp://127.0.0.1:0", services, wireformat=wireformat) as server,
+        connect(server.url, wireformat=wireformat) as peer,
     ):
         remote = peer.remote(calc)
         assert await remote.call(Add(a=1, b=2)) == 3
@@ -81,7 +81,8 @@ async def check_missing_extra() -> None:
 
 if __name__ == "__main__":
     check_installation()
-    asyncio.run(check_calls())
+    for wireformat in ("json", "msgpack"):
+        asyncio.run(check_calls(wireformat))
     asyncio.run(check_missing_extra())
     print(
         f"duologue {version('duologue')} serves and connects on Python {sys.version.split()[0]}, without extras"

@@ -78,7 +78,7 @@ def wireformat_registry() -> Registry[WireFormat]:
         manager=_manager(WireFormatHooks),
         hook="duologue_wireformat",
         unknown=UnknownWireFormat,
-        extras={"cbor": "cbor", "msgpack": "msgpack"},
+        extras={"cbor": "cbor"},
     )
 
 

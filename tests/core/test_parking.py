@@ -30,11 +30,13 @@ def parking(**limits: int) -> tuple[Parking, SendBudget]:
 def test_what_is_held_is_counted_and_weighed() -> None:
     """A call that waits for room elsewhere stands in no queue here, and shares the bound."""
     park, _ = parking(parked=2)
-    park.hold(30)
-    park.hold(40)
+    first, second = call(1), call(2, size=16)
+    park.hold(first)
+    park.hold(second)
     assert (park.held, park.held_bytes, park.is_full, park.has_calls) == (2, 70, True, False)
-    park.let_go(30)
-    assert (park.held, park.held_bytes, park.is_full) == (1, 40, False)
+    assert first.is_held
+    park.let_go(first)
+    assert (park.held, park.held_bytes, park.is_full, first.is_held) == (1, 40, False, False)
 
 
 def test_calls_leave_in_the_order_in_which_they_came() -> None:

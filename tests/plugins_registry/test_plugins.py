@@ -158,7 +158,6 @@ def test_a_name_that_two_distributions_offer_is_refused(install: Install) -> Non
     ("owner", "name", "advice"),
     [
         ("duologue", "cbor", r"pip install 'duologue\[cbor\]'"),
-        ("duologue", "msgpack", r"pip install 'duologue\[msgpack\]'"),
         ("duologue", "other", "the installation of duologue is incomplete"),
         ("morse-code", "morse", "install the library, or the extra of morse-code that brings it"),
     ],

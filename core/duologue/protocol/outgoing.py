@@ -93,9 +93,7 @@ class Outgoing:
         return call
 
     def relay(self, call: RelayedCall, nested: bool, now: float) -> bool:
-        """The same for a call of another connection's remote. Says whether it is in the outbox; else it waits for room, for
-        at most `ROOM_SHARE` of its time.
-        """
+        """The same for another connection's remote. Is it in the outbox? Else it waits for at most `ROOM_SHARE` of its time."""
         self.check_size(len(call.payload))
         has_room = self._begin(call, nested, now)
         assert call.route is not None
@@ -257,10 +255,7 @@ class Outgoing:
         return len(self.pending) + len(self._line.calls) + len(self._line.nested)
 
     def admit(self, now: float) -> None:
-        """Let those who wait go on, as far as there is room now, in the order in which they came, so that none starves.
-
-        Only calls that wait for answers to others let sends and nested calls pass.
-        """
+        """Let those who wait go on as far as there is room, in order; only calls that wait for answers let others pass."""
         line = self._line
         while (self.room.is_blocked or line.has_requests or line.feeds) and self.room.in_outbox():
             place = line.first(self.pending.owed + len(line.nested) < self.room.owed_limit)
