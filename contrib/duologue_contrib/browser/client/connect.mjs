@@ -75,7 +75,9 @@ function open(url, { WebSocket = globalThis.WebSocket }) {
   try {
     return new WebSocket(absolute(url));
   } catch (error) {
-    throw new ConnectFailed(url, error instanceof Error ? error.message : String(error), { isPermanent: true, cause: error });
+    const said = error instanceof Error ? error.message : String(error);
+    const hint = globalThis.location ? "" : "; outside of a page write all of it, such as ws://host:port";
+    throw new ConnectFailed(url, `${said}${hint}`, { isPermanent: true, cause: error });
   }
 }
 
