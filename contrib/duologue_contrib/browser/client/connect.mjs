@@ -1,6 +1,6 @@
 // From a URL to a peer.
 
-import { ConnectFailed } from "./errors.mjs";
+import { ConnectFailed, messageOf } from "./errors.mjs";
 import { whenLeft } from "./leaving.mjs";
 import { after, limitsWith } from "./limits.mjs";
 import { Peer } from "./peer.mjs";
@@ -75,9 +75,8 @@ function open(url, { WebSocket = globalThis.WebSocket }) {
   try {
     return new WebSocket(absolute(url));
   } catch (error) {
-    const said = error instanceof Error ? error.message : String(error);
     const hint = globalThis.location ? "" : "; outside of a page write all of it, such as ws://host:port";
-    throw new ConnectFailed(url, `${said}${hint}`, { isPermanent: true, cause: error });
+    throw new ConnectFailed(url, `${messageOf(error)}${hint}`, { isPermanent: true, cause: error });
   }
 }
 

@@ -250,3 +250,12 @@ export class ReconnectFailed extends CallError {
     super("ReconnectFailed", "no", `there will be no more attempts to connect: ${cause.message}`, cause);
   }
 }
+
+/**
+ * The text of whatever was thrown, which need not be an error.
+ *
+ * @param {unknown} error
+ */
+export function messageOf(error) {
+  return error instanceof Error ? error.message : String(error);
+}
