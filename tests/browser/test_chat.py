@@ -146,6 +146,7 @@ async def test_the_server_is_killed_and_comes_back(chat: ChatServer, pages: Page
                 await page.until(f"{status} === 'Connected again.'")
                 await shows(page, NOTES, "You are back.")
                 await shows(page, MEMBERS, "ada", "bert")
+            await ada.until(f"{status} === ''")  # it is no news any more
             await enter(ada, " and after")
             await shows(bert, LINES, "before", "meanwhile and after")
             async with chat.terminal("carl", "--room", "garden") as carl:
@@ -172,6 +173,17 @@ async def test_the_server_is_stopped_and_goes_on(chat: ChatServer, pages: Pages)
         await enter(ada, "hello")
         await shows(ada, LINES, "hello")
         assert await ada.run(f"return {MEMBERS}") == ["ada"]
+
+
+async def test_a_command_that_is_none(chat: ChatServer, pages: Pages) -> None:
+    """It is not taken for a command in silence: the whole line stays in the box, and the page says what is wrong."""
+    async with chat.run(), seated(pages, chat.page, "ada") as ada:
+        await enter(ada, "/shrug a long line")
+        await ada.until("document.querySelector('#problem').textContent.includes('no command /shrug')")
+        assert await ada.run("return document.querySelector('#text').value") == "/shrug a long line"
+        await ada.run("document.querySelector('#text').value = ''")
+        await enter(ada, "/rooms")
+        await ada.until("document.activeElement.id === 'room'")
 
 
 async def test_without_a_mouse(chat: ChatServer, pages: Pages) -> None:

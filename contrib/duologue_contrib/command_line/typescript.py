@@ -14,11 +14,11 @@ from duologue_contrib.command_line.imports import imported_namespaces
 
 
 def typescript(
-    namespace: Annotated[
-        str,
+    namespaces: Annotated[
+        list[str],
         typer.Argument(
-            metavar="MODULE:NAME",
-            help="The Namespace, or Services with all that are in them. Modules of this folder are found, too.",
+            metavar="MODULE:NAME...",
+            help="Namespaces, or Services with all that are in them. Modules of this folder are found, too.",
         ),
     ],
     output: Annotated[
@@ -33,9 +33,11 @@ def typescript(
         str, typer.Option(help="The one that the page speaks: in json bytes are texts, in base64.")
     ] = "cbor",
 ) -> None:
-    """Declare the messages of a namespace in TypeScript, for the editor of who writes a page."""
+    """Declare the messages of namespaces in TypeScript, for the editor of who writes a page."""
     with told("typescript"):
-        text = declared(imported_namespaces(namespace), wireformat=find_wireformat(wireformat).name)
+        # One that is named twice, as by its Services, too, is declared once.
+        found = dict.fromkeys(each for spec in namespaces for each in imported_namespaces(spec))
+        text = declared(found, wireformat=find_wireformat(wireformat).name)
         if output is None:
             typer.echo(text.encode(), nl=False)
             return

@@ -12,6 +12,7 @@ import pytest
 import xxhash
 from tests.contrib.browser.nodes import HERE, NO_CODE_FROM_TEXTS, Node, every_node
 
+from duologue import ErrorKind, Executed, RemoteError
 from duologue_contrib.browser import CLIENT_FILES
 
 UNIT = sorted((HERE / "unit").glob("*.test.mjs"))
@@ -66,3 +67,20 @@ def test_no_code_is_made_of_texts() -> None:
         text = file.read_text(encoding="utf-8")
         for word in ("eval(", "new Function", "Function(", "importScripts", "XMLHttpRequest", "fetch("):
             assert word not in text, f"{file.name}: {word}"
+
+
+@every_node
+def test_errors_of_the_remote_are_explained_as_in_python(node: Node) -> None:
+    """For each kind of error, with what the remote said and without, the text is the same."""
+    cases = [(kind.value, said) for kind in ErrorKind for said in ("", "no disk")]
+    script = f"""
+        import {{ RemoteError }} from {json.dumps((CLIENT_FILES / "duologue.mjs").as_uri())};
+        const cases = {json.dumps(cases)};
+        console.log(JSON.stringify(cases.map(([kind, said]) => new RemoteError(kind, "no", said).message)));
+    """
+    done = subprocess.run(
+        [node.path, "--input-type=module", "--eval", script], capture_output=True, check=True, timeout=LONGEST
+    )
+    assert json.loads(done.stdout) == [
+        str(RemoteError(ErrorKind(kind), Executed.NO, said)) for kind, said in cases
+    ]

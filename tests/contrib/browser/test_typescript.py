@@ -167,3 +167,14 @@ def test_the_command(tmp_path: Path) -> None:
     for wrong in ("tests.contrib.browser.declared:nothing", "no.module:calc", "declared.py"):
         failed = run("typescript", wrong, folder=root)
         assert (failed.returncode, failed.stderr.count("\n")) == (2, 1)
+
+
+def test_the_command_with_several() -> None:
+    """What a page calls and what it is called with come into one file, so a class in both is declared once; so is a namespace named twice."""
+    root = Path(__file__).parents[3]
+    specs = [f"tests.contrib.browser.declared:{name}" for name in ("calc", "drawing", "calc")]
+    printed = run("typescript", *specs, folder=root)
+    assert (printed.returncode, printed.stderr) == (0, "")
+    assert printed.stdout == typescript([declared.calc, declared.drawing])
+    failed = run("typescript", specs[0], "tests.contrib.browser.declared:nothing", folder=root)
+    assert (failed.returncode, failed.stdout, failed.stderr.count("\n")) == (2, "", 1)

@@ -233,7 +233,7 @@ export class Calls {
     const ticket = this.#pending.get(cid);
     if (ticket === undefined) {
       if (!this.#forget(cid) && !this.#wasIssued(cid)) {
-        this.stray();
+        this.#countStray();
       }
       return false;
     }
@@ -249,7 +249,7 @@ export class Calls {
   }
 
   /** An answer to nothing. Throws `ProtocolError` when there are too many. */
-  stray() {
+  #countStray() {
     const now = performance.now();
     if (now - this.#straysSince > STRAYS_WITHIN) {
       this.#straysSince = now;

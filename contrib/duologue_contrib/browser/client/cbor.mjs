@@ -1,7 +1,7 @@
 // CBOR, by cborg, in the hardened profile of docs/wireformats.md.
 
 import { Tokenizer, decode, encode } from "./packages/cborg/cborg.js";
-import { DecodeError, EncodeError } from "./errors.mjs";
+import { DecodeError, EncodeError, messageOf } from "./errors.mjs";
 import { NESTING, plainOf, setOwn } from "./plain.mjs";
 
 /** @import * as Declared from "./duologue.mjs" */
@@ -77,9 +77,4 @@ function withoutMaps(value) {
     setOwn(object, String(key), withoutMaps(each));
   }
   return object;
-}
-
-/** @param {unknown} error */
-function messageOf(error) {
-  return error instanceof Error ? error.message : String(error);
 }

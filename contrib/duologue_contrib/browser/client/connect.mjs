@@ -1,6 +1,6 @@
 // From a URL to a peer.
 
-import { ConnectFailed } from "./errors.mjs";
+import { ConnectFailed, messageOf } from "./errors.mjs";
 import { whenLeft } from "./leaving.mjs";
 import { after, limitsWith } from "./limits.mjs";
 import { Peer } from "./peer.mjs";
@@ -75,7 +75,8 @@ function open(url, { WebSocket = globalThis.WebSocket }) {
   try {
     return new WebSocket(absolute(url));
   } catch (error) {
-    throw new ConnectFailed(url, error instanceof Error ? error.message : String(error), { isPermanent: true, cause: error });
+    const hint = globalThis.location ? "" : "; outside of a page write all of it, such as ws://host:port";
+    throw new ConnectFailed(url, `${messageOf(error)}${hint}`, { isPermanent: true, cause: error });
   }
 }
 

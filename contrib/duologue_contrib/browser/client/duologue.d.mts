@@ -187,7 +187,10 @@ export type FailureKind =
 export interface ReconnectOptions extends Omit<ConnectOptions, "onEvent" | "signal"> {
   /** What happens to the connections, and on them. */
   onEvent?: (event: ClientEvent | PeerEvent) => void;
-  /** Called with each new connection before the calls that wait go out: to log in, to subscribe. If it fails the attempt has failed. */
+  /**
+   * Called with each new connection before the calls that wait go out: to log in, to subscribe. If it fails the attempt has failed.
+   * Its calls go through the peer that it is given: through the client they would wait for themselves.
+   */
   onConnect?: (peer: Peer) => void | Promise<void>;
   backoff?: Partial<Backoff>;
   /** Whether further attempts are useless. If it gives nothing, `outcome.isPermanent` decides. */

@@ -156,6 +156,14 @@ export class CallAborted extends CallError {
   }
 }
 
+/** @type {Record<string, string>} Where to look, for whoever reads the text of an error: as in Python. */
+const HINTS = {
+  UnknownService: "does it serve that namespace?",
+  Deserialize: "have both ends the same message class?",
+  InternalServerError: "its log may say more",
+  PubSubNoCall: "it is published there, so send it",
+};
+
 /** @implements {Declared.RemoteError} */
 export class RemoteError extends CallError {
   static {
@@ -168,7 +176,8 @@ export class RemoteError extends CallError {
    * @param {string} [text]
    */
   constructor(kind, executed, text = "") {
-    super(kind, executed, `the remote answered ${kind}${text && `: ${text}`}`);
+    const hint = HINTS[kind];
+    super(kind, executed, `the remote answered ${kind}${text ? `: ${text}` : hint ? `; ${hint}` : ""}`);
   }
 }
 
@@ -240,4 +249,13 @@ export class ReconnectFailed extends CallError {
   constructor(cause) {
     super("ReconnectFailed", "no", `there will be no more attempts to connect: ${cause.message}`, cause);
   }
+}
+
+/**
+ * The text of whatever was thrown, which need not be an error.
+ *
+ * @param {unknown} error
+ */
+export function messageOf(error) {
+  return error instanceof Error ? error.message : String(error);
 }

@@ -1,7 +1,7 @@
 // JSON, with nothing but what the browser has. A reader of its own, since `JSON.parse` rounds integers beyond 2^53, and of two equal
 // keys silently takes the last.
 
-import { DecodeError, EncodeError } from "./errors.mjs";
+import { DecodeError, EncodeError, messageOf } from "./errors.mjs";
 import { NESTING, exact, plainOf, setOwn } from "./plain.mjs";
 
 /** @import * as Declared from "./duologue.mjs" */
@@ -16,7 +16,7 @@ export const json = {
     try {
       return new Reader(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(payload)).read();
     } catch (error) {
-      throw new DecodeError(`this is no valid JSON: ${error instanceof Error ? error.message : error}`, error);
+      throw new DecodeError(`this is no valid JSON: ${messageOf(error)}`, error);
     }
   },
 };

@@ -54,7 +54,7 @@ export function limitsWith(given = {}) {
  */
 export function checkNumber(name, value) {
   if (typeof value !== "number" || !(value >= 0)) {
-    throw new RangeError(`${name} is ${value}: give a number that is not negative`);
+    throw new RangeError(`${name} is ${value}, a ${typeof value}: give a number that is not negative`);
   }
 }
 

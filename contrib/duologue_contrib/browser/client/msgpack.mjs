@@ -5,7 +5,7 @@
 
 import { Decoder } from "./packages/msgpack/dist.esm/Decoder.mjs";
 import { Encoder } from "./packages/msgpack/dist.esm/Encoder.mjs";
-import { DecodeError, EncodeError } from "./errors.mjs";
+import { DecodeError, EncodeError, messageOf } from "./errors.mjs";
 import { NESTING, exact, plainOf } from "./plain.mjs";
 
 /** @import * as Declared from "./duologue.mjs" */
@@ -127,9 +127,4 @@ class PlainEncoder extends Encoder {
       this.doEncode(value, depth + 1);
     }
   }
-}
-
-/** @param {unknown} error */
-function messageOf(error) {
-  return error instanceof Error ? error.message : String(error);
 }

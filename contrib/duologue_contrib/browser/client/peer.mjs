@@ -17,15 +17,6 @@ import { Requests } from "./requests.mjs";
 /** @typedef {Declared.ConnectOptions} ConnectOptions */
 /** @typedef {import("./services.mjs").Services} Services */
 
-/**
- * What a `Remote` calls through.
- *
- * @typedef {object} Caller
- * @property {Declared.WireFormat} wireformat
- * @property {(sid: bigint, payload: Uint8Array, options?: any) => Promise<Uint8Array>} callRaw
- * @property {(sid: bigint, payload: Uint8Array, options?: any) => Promise<void>} sendRaw
- */
-
 /** @implements {Declared.Peer} */
 export class Peer {
   #socket;
@@ -87,18 +78,12 @@ export class Peer {
     return this.#reason === undefined;
   }
 
-  /** @param {string | Declared.Namespace} namespace */
-  remote(namespace) {
-    return this.remoteBy(this, namespace);
-  }
-
   /**
-   * @param {Caller} caller
    * @param {string | Declared.Namespace} namespace
    * @returns {any}
    */
-  remoteBy(caller, namespace) {
-    return new Remote(caller, namespace);
+  remote(namespace) {
+    return new Remote(this, namespace);
   }
 
   /**

@@ -5,13 +5,22 @@ import { namespaceOf } from "./services.mjs";
 
 /** @import * as Declared from "./duologue.mjs" */
 
+/**
+ * What a `Remote` calls through.
+ *
+ * @typedef {object} Caller
+ * @property {Declared.WireFormat} wireformat
+ * @property {(sid: bigint, payload: Uint8Array, options?: any) => Promise<Uint8Array>} callRaw
+ * @property {(sid: bigint, payload: Uint8Array, options?: any) => Promise<void>} sendRaw
+ */
+
 /** Types are in the declarations: here it is all `any`. */
 export class Remote {
   #caller;
   #namespace;
 
   /**
-   * @param {import("./peer.mjs").Caller} caller
+   * @param {Caller} caller
    * @param {string | Declared.Namespace} namespace
    */
   constructor(caller, namespace) {

@@ -5,6 +5,7 @@ import { errorBody } from "./error_bodies.mjs";
 import { FrameTooLarge, Overloaded, ProtocolError } from "./errors.mjs";
 import { ERROR, HEADER_SIZE, RESPONSE, encodeFrame } from "./frames.mjs";
 import { hexId } from "./ids.mjs";
+import { Remote } from "./remote.mjs";
 
 /** @import * as Declared from "./duologue.mjs" */
 /** @typedef {Declared.FailureKind} FailureKind */
@@ -185,7 +186,7 @@ export class Requests {
    * @returns {Declared.Context}
    */
   #context(request, lane) {
-    /** @type {import("./peer.mjs").Caller} */
+    /** @type {import("./remote.mjs").Caller} */
     const caller = {
       wireformat: this.#peer.wireformat,
       sendRaw: (sid, payload, options) => this.#peer.sendRaw(sid, payload, options),
@@ -213,7 +214,7 @@ export class Requests {
       peer: this.#peer,
       callId: request.cid,
       signal: this.#controller.signal,
-      remote: (/** @type {string | Declared.Namespace} */ namespace) => this.#peer.remoteBy(caller, namespace),
+      remote: (namespace) => /** @type {any} */ (new Remote(caller, namespace)),
     };
   }
 

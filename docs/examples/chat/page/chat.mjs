@@ -11,6 +11,9 @@ import { counted, explained } from "./words.mjs";
 
 /** @import { View } from "./member.mjs" */
 
+/** So long the page says that the connection is there again, in milliseconds. */
+const NEWS = 5_000;
+
 // -- what is shown -----------------------------------------------------------------------------------------------------------
 
 /** @type {View} */
@@ -76,6 +79,7 @@ const view = {
     if (type === "connected") {
       document.body.dataset.connection = "up";
       find("#connection").textContent = wasLost ? "Connected again." : "";
+      setTimeout(() => document.body.dataset.connection === "up" && find("#connection").replaceChildren(), NEWS);
     } else if (type === "disconnected") {
       document.body.dataset.connection = "lost";
       find("#connection").textContent = "The connection is lost, trying again. What you write is kept.";
@@ -152,6 +156,7 @@ const composer = new Composer(member, rooms, {
   "/nick": (name) => (name ? nick.submit(name) : actions.nick()),
   "/join": (name) => (name ? join.submit(name) : actions.join()),
   "/leave": actions.leave,
+  "/rooms": actions.join,
   "/who": () => rooms.current?.note(`Here: ${[...rooms.current.members.keys()].join(", ")}`),
   "/help": actions.help,
 });

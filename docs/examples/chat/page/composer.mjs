@@ -64,12 +64,12 @@ export class Composer {
   /** @param {string} text */
   async #send(text) {
     const [, command, rest = ""] = /^(\/[^/\s]+)\s*(.*)$/.exec(text) ?? [];
+    const room = this.#rooms.current;
     if (command) {
-      const run = this.#commands[command] ?? (() => this.complain(`There is no command ${command}: see /help.`));
+      const run = this.#commands[command] ?? (() => this.#giveBack(room, text, `There is no command ${command}: see /help.`));
       await run(rest);
       return;
     }
-    const room = this.#rooms.current;
     if (!room || !this.#member.isConnected) {
       this.#giveBack(room, text, room ? "Not sent: there is no connection." : "Not sent: join a room first.");
       return;

@@ -22,6 +22,7 @@ const COMMANDS = [
   ["/nick name", "Change your nick"],
   ["/join room", "Into a room, or to it if you are in"],
   ["/leave", "Leave the room"],
+  ["/rooms", "In which rooms others are"],
   ["/who", "Who is in this room"],
   ["/help", "This"],
 ];

@@ -152,15 +152,19 @@ export class Member {
     /** @type {(isIn: boolean) => void} */
     let tell = () => {};
     this.#rooms.set(room, new Promise((resolve) => (tell = resolve)));
-    const answer = await chat.call("Join", { room }, { timeout: TIMEOUT });
-    const isIn = typeof answer === "object" && "Joined" in answer;
-    if (isIn) {
+    let isIn = false;
+    try {
+      const answer = await chat.call("Join", { room }, { timeout: TIMEOUT });
+      if (typeof answer !== "object" || !("Joined" in answer)) {
+        this.#rooms.delete(room);
+        return answer;
+      }
       this.#view.joined(room, answer.Joined.members, answer.Joined.history);
-    } else {
-      this.#rooms.delete(room);
+      isIn = true;
+      return undefined;
+    } finally {
+      tell(isIn); // without an answer, too: what was told of the room would wait for ever
     }
-    tell(isIn);
-    return isIn ? undefined : answer;
   }
 
   // -- what it is told ---------------------------------------------------------------------------------------------------

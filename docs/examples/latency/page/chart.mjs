@@ -140,7 +140,7 @@ export class Chart {
       pen.stroke();
       pen.globalAlpha = 1;
       if (isDecade) {
-        pen.fillText(`${value} ms`, frame.left - 8, y);
+        pen.fillText(value < 1000 ? `${value} ms` : `${value / 1000} s`, frame.left - 8, y); // there is no room for more
       }
     }
     pen.textBaseline = "top";

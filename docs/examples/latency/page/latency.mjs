@@ -11,9 +11,9 @@ const FORMATS = { cbor, msgpack, json };
 /** How often what was measured is shown, in milliseconds. Python sends its own as often. */
 const PERIOD = 500;
 
-const element = (id) => document.getElementById(id);
-const controls = { outstanding: element("outstanding"), size: element("size"), wireformat: element("wireformat") };
-const chart = new Chart(element("chart"), ["out", "in"]);
+const find = (selector) => document.querySelector(selector);
+const controls = { outstanding: find("#outstanding"), size: find("#size"), wireformat: find("#wireformat") };
+const chart = new Chart(find("#chart"), ["out", "in"]);
 const calling = new Calling(call);
 
 let isRunning = true;
@@ -56,8 +56,8 @@ function tell(event, name) {
 
 function setState(state, text) {
   const times = timesLost === 0 ? "" : ` (lost ${timesLost === 1 ? "once" : `${timesLost} times`})`;
-  element("state").dataset.state = state;
-  element("state").textContent = text + times;
+  find("#state").dataset.state = state;
+  find("#state").textContent = text + times;
   if (state !== "connecting") {
     chart.setLost(state === "lost");
   }
@@ -86,7 +86,7 @@ async function call(data, isWanted) {
 
 /** Begin anew, with what is chosen now. */
 function apply() {
-  element("run").textContent = isRunning ? "Stop" : "Start";
+  find("#run").textContent = isRunning ? "Stop" : "Start";
   document.body.classList.toggle("stopped", !isRunning);
   calling.start(load());
   client.peer?.remote("here").send("Load", load()).catch(() => {}); // if it is lost the next connection begins with it
@@ -107,7 +107,7 @@ async function changeFormat() {
 
 // -- what is shown ------------------------------------------------------------------------------------------------------------
 
-const cards = { out: element("page-to-python"), in: element("python-to-page") };
+const cards = { out: find("#page-to-python"), in: find("#python-to-page") };
 const totals = { out: { calls: 0, failed: 0 }, in: { calls: 0, failed: 0 } };
 const whole = new Intl.NumberFormat("en");
 
@@ -144,12 +144,12 @@ function tick() {
   if (isRunning) {
     chart.draw(performance.now());
     const [out, back] = Object.values(cards).map((card) => card.querySelector('[data-what="p50"]').textContent);
-    element("chart").setAttribute("aria-label", `Median latency: page to Python ${out}, Python to page ${back}`);
-    Object.assign(element("chart").dataset, chart.counts);
+    find("#chart").setAttribute("aria-label", `Median latency: page to Python ${out}, Python to page ${back}`);
+    Object.assign(find("#chart").dataset, chart.counts);
   }
 }
 
-element("run").addEventListener("click", toggle);
+find("#run").addEventListener("click", toggle);
 controls.outstanding.addEventListener("change", apply);
 controls.size.addEventListener("change", apply);
 controls.wireformat.addEventListener("change", changeFormat);

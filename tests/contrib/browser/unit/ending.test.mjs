@@ -257,16 +257,19 @@ test("the time for connecting, and its signal, end nothing later", async (contex
 });
 
 test("what makes no sense is said at once", async () => {
-  for (const [url, options, name] of [
+  for (const [url, options, name, text = /./] of [
     ["ws://x/", {}, "TypeError"],
     ["ws://x/", { wireformat: "json" }, "TypeError"],
     ["ws://x/", { wireformat: json, limits: { cals: 5 } }, "TypeError"],
     ["ws://x/", { wireformat: json, limits: { calls: -5 } }, "RangeError"],
     ["ws://x/", { wireformat: json, services: { page: { Show: 5 } } }, "TypeError"],
-    ["/only/a/path", { wireformat: json }, "ConnectFailed"],
+    ["ws://x/", { wireformat: json, limits: { calls: "5" } }, "RangeError", /calls is 5, a string: give a number/],
+    ["/only/a/path", { wireformat: json }, "ConnectFailed", /outside of a page write all of it/],
     ["no url", { wireformat: json }, "ConnectFailed"],
   ]) {
-    assert.equal((await errorOf(connect(url, { WebSocket: FakeSocket, ...options }))).name, name);
+    const error = await errorOf(connect(url, { WebSocket: FakeSocket, ...options }));
+    assert.equal(error.name, name);
+    assert.match(error.message, text);
   }
 });
 
