@@ -172,9 +172,7 @@ export class Requests {
     if (request.lent === 0) {
       lane.running--;
     }
-    if (this.isIdle) {
-      this.#onIdle();
-    }
+    this.#lookIdle();
   }
 
   /**
@@ -195,7 +193,7 @@ export class Requests {
           throw new Overloaded("too many handlers wait for the remote");
         }
         this.#lent++;
-        if (request.lent++ === 0) {
+        if (request.lent++ === 0 && !request.isDone) {
           lane.running--;
           this.pump();
         }
@@ -206,6 +204,7 @@ export class Requests {
           if (--request.lent === 0 && !request.isDone) {
             lane.running++;
           }
+          this.#lookIdle();
         }
       },
     };
@@ -260,6 +259,12 @@ export class Requests {
   /** Whether no handler runs. */
   get isIdle() {
     return this.#calls.running + this.#sends.running + this.#lent === 0;
+  }
+
+  #lookIdle() {
+    if (this.isIdle) {
+      this.#onIdle();
+    }
   }
 
   /** From now on nothing is accepted; what is parked is refused. Resolves when no handler runs any more. */

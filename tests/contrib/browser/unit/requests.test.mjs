@@ -234,6 +234,22 @@ test("calls that a handler leaves behind do not upset the count", async () => {
   assert.deepEqual(running.map((each) => each.message), [2]);
 });
 
+test("a context that is used after the answer does not let more handlers run than may", async () => {
+  const { running, handler } = held();
+  const contexts = [];
+  const { socket } = await served((message, context) => (message === "early" ? contexts.push(context) : handler(message)), { limits: { calls: 1 } });
+  socket.receive(request(1n, "early"));
+  await soon();
+  assert.deepEqual(answers(socket), [[1, 1]]);
+  const call = contexts[0].remote("server").call("Back");
+  await soon();
+  socket.receive(encodeFrame(RESPONSE, 1n, json.encode("back")));
+  assert.equal(await call, "back");
+  socket.receive(request(2n, 2), request(3n, 3));
+  await soon();
+  assert.deepEqual(running.map((each) => each.message), [2]);
+});
+
 test("handlers come and go", async () => {
   const page = new Namespace("page", { names: { Draw: "ui::Draw" }, ids: { Given: 0x1234n } });
   const services = new Services().add("page", { Show: () => "a" });
