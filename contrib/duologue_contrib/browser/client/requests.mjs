@@ -252,7 +252,7 @@ export class Requests {
     this.#report({ type: "requestFailed", kind, service: this.#services.find(sid)?.name ?? hexId(sid), callId: cid, error });
     if (cid !== 0n) {
       const body = errorBody(SAME_ON_THE_WIRE.includes(kind) ? kind : "InternalServerError", sid, cid);
-      this.#outbox.write({ frame: encodeFrame(ERROR, cid, this.#peer.wireformat.encode(body)) });
+      this.#outbox.refuse({ frame: encodeFrame(ERROR, cid, this.#peer.wireformat.encode(body)) });
     }
   }
 

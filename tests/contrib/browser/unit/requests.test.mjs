@@ -167,6 +167,28 @@ for (const [what, wrap] of [["at once", (answer) => answer], ["later", async (an
   });
 }
 
+test("a remote that asks on and on, and takes no answers, is given up", async () => {
+  const { peer, socket } = await served(() => 1, { limits: { parked: 0, parkedBytes: 10_000 } });
+  socket.bufferedAmount = 1e6;
+  let sent = 0;
+  while (peer.isOpen && sent < 1000) {
+    socket.receive(request(BigInt(++sent), 1));
+  }
+  assert.ok(sent > 50, "some refusals are no fault");
+  socket.end(1006);
+  assert.equal((await peer.closed).reason, "write stalled");
+});
+
+test("refusals that leave are no fault, however many", async () => {
+  const { peer, socket } = await served(() => 1, { limits: { calls: 0, parked: 0, parkedBytes: 10_000, outboxHigh: 1000, outboxLow: 100 } });
+  for (let cid = 1n; cid <= 1000n; cid++) {
+    socket.receive(request(cid, 1));
+    await soon();
+  }
+  assert.ok(peer.isOpen);
+  assert.equal(answers(socket).length, 1000);
+});
+
 test("a thousand calls that waited are answered at once, and not one within the other", async () => {
   const { socket } = await served((message) => message, { limits: { outboxHigh: 1000, outboxLow: 100 } });
   socket.bufferedAmount = 2000;
