@@ -39,7 +39,14 @@ from tests.docs.chat.seats import house
 from duologue import CloseReason, Limits, Message, RemoteError, Services, connect
 
 WRONG_NAMES = ["", " ", "a b", "a\nb", "a\x1b[2Jb", "/nick", "#room", "a\u202eb", "a" * (LONGEST_NAME + 1)]
-WRONG_NAMES += ["\u3164", "\u2800", "\ufe0f", "\u0301", "\u0301a", "\ufe0f\u0301a"]  # nothing, or nothing of its own, is to be seen
+WRONG_NAMES += [
+    "\u3164",
+    "\u2800",
+    "\ufe0f",
+    "\u0301",
+    "\u0301a",
+    "\ufe0f\u0301a",
+]  # nothing, or nothing of its own, is to be seen
 
 
 @pytest.mark.parametrize("name", WRONG_NAMES, ids=ascii)
@@ -52,7 +59,9 @@ async def test_names_that_are_refused(name: str) -> None:
         assert await ada.call(Rooms()) == []
 
 
-@pytest.mark.parametrize("unseen", ["\u034f", "\u115f", "\u180b", "\u2800", "\u3164", "\ufe0f", "\U000e0100"], ids=ascii)
+@pytest.mark.parametrize(
+    "unseen", ["\u034f", "\u115f", "\u180b", "\u2800", "\u3164", "\ufe0f", "\U000e0100"], ids=ascii
+)
 async def test_nobody_has_a_nick_that_looks_like_anothers(unseen: str) -> None:
     """What is not to be seen makes no other nick of it, wherever it stands. But whoever wants it may have it, as emoji do."""
     async with house() as server, server.seat("zoë"), server.seat() as other:
@@ -98,7 +107,9 @@ async def test_texts_that_are_said(text: str, heard: str) -> None:
         assert await ada.hears() == ("ada", heard)
 
 
-@pytest.mark.parametrize("text", ["", " \n\x00 ", "x" * (LONGEST_TEXT + 1), "\u202e \u202e", "\u200b\u3164"], ids=ascii)
+@pytest.mark.parametrize(
+    "text", ["", " \n\x00 ", "x" * (LONGEST_TEXT + 1), "\u202e \u202e", "\u200b\u3164"], ids=ascii
+)
 async def test_texts_that_are_refused(text: str) -> None:
     async with house() as server, server.seat("ada", "lobby") as ada:
         assert await ada.call(Say("lobby", text)) == Refused(TEXT_RULE)
