@@ -182,8 +182,8 @@ screen = Namespace("chat.screen", [Said, Came, Went, Renamed])
 _TURN_AROUND = dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A)))  # the direction of writing
 
 # Letters, marks and signs by their category, of which nothing is to be seen: fillers, variants of what is before them, an empty pattern.
-_UNSEEN = {0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, *range(0x180B, 0x1810), 0x2800, 0x3164, 0xFFA0}
-_UNSEEN |= {*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)}
+_FILLERS = {0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0}
+_UNSEEN = _FILLERS.union(range(0x180B, 0x1810), range(0xFE00, 0xFE10), range(0xE0100, 0xE01F0))
 
 
 def cleaned(text: str) -> str:
