@@ -265,6 +265,12 @@ async def test_loaded_anew(chat: ChatServer, pages: Pages) -> None:
         assert await ada.text("#you span:last-child") == "ada"
 
 
+async def test_an_address_that_names_no_room(chat: ChatServer, pages: Pages) -> None:
+    """A link that is broken, or was meant to break the page, leads to the lobby."""
+    async with chat.run(), seated(pages, f"{chat.page}#%", "ada") as ada:
+        assert await ada.run(f"return {ROOMS}") == ["#lobby"]
+
+
 async def test_small_and_large_light_and_dark(chat: ChatServer, pages: Pages) -> None:
     """On a phone nothing is beside the screen, and who is here opens by a key. Dark as the system has it, until one says otherwise."""
     from selenium.webdriver import Keys

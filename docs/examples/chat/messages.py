@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import unicodedata
 from dataclasses import dataclass
+from typing import Annotated
+
+from msgspec import Meta
 
 from duologue import Case, Limits, Message, Namespace
 
 LONGEST_NAME = 20
 LONGEST_TEXT = 500
+LONGEST_KEY = 100
 ROOMS = 100
 ROOMS_EACH = 10
 HISTORY = 50
@@ -110,7 +114,7 @@ class SetNick(Message[NickSet | NickTaken | TooFast | Refused]):
     """The first thing to do on each connection, and later to change it."""
 
     nick: str
-    key: str
+    key: Annotated[str, Meta(max_length=LONGEST_KEY)]
     """A secret of whoever asks. With the same key the nick can be taken over from a connection that is dead, and not known to be."""
 
 
@@ -177,8 +181,17 @@ screen = Namespace("chat.screen", [Said, Came, Went, Renamed])
 
 _TURN_AROUND = dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A)))  # the direction of writing
 
+# Letters, marks and signs by their category, of which nothing is to be seen: fillers, variants of what is before them, an empty pattern.
+_FILLERS = {0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0}
+_UNSEEN = _FILLERS.union(range(0x180B, 0x1810), range(0xFE00, 0xFE10), range(0xE0100, 0xE01F0))
+
 
 def cleaned(text: str) -> str:
     """One line, without what a terminal would obey or what would turn the rest of the line around."""
-    text = " ".join(unicodedata.normalize("NFC", text).split()).translate(_TURN_AROUND)
+    text = " ".join(unicodedata.normalize("NFC", text).translate(_TURN_AROUND).split())
     return "".join(each for each in text if unicodedata.category(each) != "Cc")
+
+
+def seen(text: str) -> str:
+    """Without the characters of which nothing is to be seen."""
+    return "".join(each for each in text if ord(each) not in _UNSEEN and unicodedata.category(each) != "Cf")

@@ -36,6 +36,7 @@ from messages import (
     Went,
     cleaned,
     screen,
+    seen,
 )
 
 from duologue import Peer, PubSub
@@ -151,7 +152,7 @@ class Chat:
             return TooFast(wait)
         if not guest.member.nick:
             return NoNick()
-        if not _is_name(name) or name != unicodedata.normalize("NFKC", name).lower():
+        if not _is_name(name) or name != unicodedata.normalize("NFKC", seen(name)).lower():
             return Refused(f"{NAME_RULE}, and no capitals")
         if name not in guest.rooms:
             if len(guest.rooms) >= ROOMS_EACH:
@@ -176,7 +177,7 @@ class Chat:
         if name not in guest.rooms:
             return NotInRoom()
         text = cleaned(text)
-        if not 1 <= len(text) <= LONGEST_TEXT:
+        if not seen(text) or len(text) > LONGEST_TEXT:
             return Refused(TEXT_RULE)
         guest.rooms[name].say(guest, text)
         return Sent()
@@ -195,9 +196,13 @@ class Chat:
 
 def _is_name(name: str) -> bool:
     is_plain = name.isprintable() and not any(each.isspace() for each in name)
-    return is_plain and 1 <= len(name) <= LONGEST_NAME and name[0] not in "/#"
+    if not is_plain or not seen(name) or len(name) > LONGEST_NAME:
+        return False
+    # A mark at the start would be drawn over what stands before the name.
+    return name[0] not in "/#" and not unicodedata.category(seen(name)[0]).startswith("M")
 
 
 def _likeness(name: str) -> str:
-    """What two names have in common that people take for the same."""
-    return unicodedata.normalize("NFKC", name).casefold()
+    """What two names have in common that people take for the same. Not so for letters of different scripts."""
+    folded = unicodedata.normalize("NFKC", seen(name)).casefold()
+    return unicodedata.normalize("NFKC", folded)

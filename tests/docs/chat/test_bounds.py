@@ -8,6 +8,7 @@ import anyio
 import pytest
 from messages import (
     HISTORY,
+    LONGEST_KEY,
     LONGEST_NAME,
     LONGEST_TEXT,
     ROOMS,
@@ -17,6 +18,7 @@ from messages import (
     Joined,
     Leave,
     NickSet,
+    NickTaken,
     NoNick,
     NotInRoom,
     Refused,
@@ -34,9 +36,17 @@ from messages import (
 from rooms import BURST, NAME_RULE, PER_SECOND, TEXT_RULE
 from tests.docs.chat.seats import house
 
-from duologue import CloseReason, Limits, Message, Services, connect
+from duologue import CloseReason, Limits, Message, RemoteError, Services, connect
 
 WRONG_NAMES = ["", " ", "a b", "a\nb", "a\x1b[2Jb", "/nick", "#room", "a\u202eb", "a" * (LONGEST_NAME + 1)]
+WRONG_NAMES += [
+    "\u3164",
+    "\u2800",
+    "\ufe0f",
+    "\u0301",
+    "\u0301a",
+    "\ufe0f\u0301a",
+]  # nothing, or nothing of its own, is to be seen
 
 
 @pytest.mark.parametrize("name", WRONG_NAMES, ids=ascii)
@@ -49,13 +59,33 @@ async def test_names_that_are_refused(name: str) -> None:
         assert await ada.call(Rooms()) == []
 
 
+@pytest.mark.parametrize(
+    "unseen", ["\u034f", "\u115f", "\u180b", "\u2800", "\u3164", "\ufe0f", "\U000e0100"], ids=ascii
+)
+async def test_nobody_has_a_nick_that_looks_like_anothers(unseen: str) -> None:
+    """What is not to be seen makes no other nick of it, wherever it stands. But whoever wants it may have it, as emoji do."""
+    async with house() as server, server.seat("zoë"), server.seat() as other:
+        for nick in (f"zoë{unseen}", f"{unseen}Zoë", f"zoe{unseen}\u0308"):
+            assert await other.call(SetNick(nick, "")) == NickTaken()
+        assert await other.call(SetNick(f"❤{unseen}", "")) == NickSet(f"❤{unseen}")
+
+
+async def test_a_key_is_short() -> None:
+    """It is kept for each connection, so it can't be as long as a frame."""
+    async with house() as server, server.seat() as somebody:
+        assert await somebody.call(SetNick("ada", "k" * LONGEST_KEY)) == NickSet("ada")
+        with pytest.raises(RemoteError) as caught:
+            await somebody.call(SetNick("bert", "k" * (LONGEST_KEY + 1)))
+        assert caught.value.kind == "Deserialize"
+
+
 async def test_names_that_are_taken() -> None:
     """Of any script, as long as may be. Rooms have no capitals, so that nobody waits in another one of the same name."""
     async with house() as server, server.seat("ada") as ada:
         for nick in ("a" * LONGEST_NAME, "Ζωή", "नमस्ते", "🦊", "O'Neil-2"):
             assert await ada.call(SetNick(nick, "")) == NickSet(nick)
         assert isinstance(await ada.call(Join("straße")), Joined)
-        for room in ("Lobby", "ＬＯＢＢＹ"):  # noqa: RUF001 - this is what it is about
+        for room in ("Lobby", "ＬＯＢＢＹ", "lobby\u3164", "lob\ufe0fby"):  # noqa: RUF001 - this is what it is about
             assert isinstance(await ada.call(Join(room)), Refused)
 
 
@@ -77,7 +107,9 @@ async def test_texts_that_are_said(text: str, heard: str) -> None:
         assert await ada.hears() == ("ada", heard)
 
 
-@pytest.mark.parametrize("text", ["", " \n\x00 ", "x" * (LONGEST_TEXT + 1)], ids=len)
+@pytest.mark.parametrize(
+    "text", ["", " \n\x00 ", "x" * (LONGEST_TEXT + 1), "\u202e \u202e", "\u200b\u3164"], ids=ascii
+)
 async def test_texts_that_are_refused(text: str) -> None:
     async with house() as server, server.seat("ada", "lobby") as ada:
         assert await ada.call(Say("lobby", text)) == Refused(TEXT_RULE)

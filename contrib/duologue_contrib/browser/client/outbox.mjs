@@ -28,6 +28,8 @@ export class Outbox {
   #size = 0;
   #isFull = false;
   #isClosed = false;
+  /** Bytes that refusals have put in since there was room. */
+  #refused = 0;
   #lowest = 0;
   #loweredAt = 0;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -64,6 +66,20 @@ export class Outbox {
       this.#isFull = true;
       this.#lowest = Infinity;
       this.look();
+    }
+  }
+
+  /**
+   * Write an answer that says no. There is one for each request, however full it is here, and it is larger than that: a remote that asks on
+   * and takes no answers would have it grow without a bound, so it is given up.
+   *
+   * @param {Outgoing} entry
+   */
+  refuse(entry) {
+    this.write(entry);
+    this.#refused = this.#isFull ? this.#refused + entry.frame.length : 0;
+    if (this.#refused > this.#limits.parkedBytes) {
+      this.#onStalled();
     }
   }
 

@@ -163,7 +163,7 @@ export class Peer {
     if (!isSameFrame) {
       clearTimeout(this.#frameTimer);
     }
-    if (this.#decoder.isInsideFrame && !isSameFrame) {
+    if (this.isOpen && this.#decoder.isInsideFrame && !isSameFrame) {
       this.#frameTimer = after(this.#limits.frameTimeout, () =>
         this.#breakOff("frame timeout", "the rest of a frame did not come", GIVEN_UP),
       );

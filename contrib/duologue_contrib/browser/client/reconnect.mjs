@@ -227,7 +227,8 @@ export class Client {
   /** How long to wait before the next attempt: a random part of a time that grows, so that not all pages come back at once. */
   #wait() {
     const { first, factor, longest } = this.#backoff;
-    return Math.random() * Math.min(longest, first * factor ** this.#attempt);
+    // The power becomes infinite, and 0 times that is no number.
+    return Math.random() * Math.min(longest, first === 0 ? 0 : first * factor ** this.#attempt);
   }
 
   /** @param {number} milliseconds or until there is reason to try again */

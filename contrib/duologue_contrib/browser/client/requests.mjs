@@ -173,9 +173,7 @@ export class Requests {
     if (request.lent === 0) {
       lane.running--;
     }
-    if (this.isIdle) {
-      this.#onIdle();
-    }
+    this.#lookIdle();
   }
 
   /**
@@ -196,7 +194,7 @@ export class Requests {
           throw new Overloaded("too many handlers wait for the remote");
         }
         this.#lent++;
-        if (request.lent++ === 0) {
+        if (request.lent++ === 0 && !request.isDone) {
           lane.running--;
           this.pump();
         }
@@ -207,6 +205,7 @@ export class Requests {
           if (--request.lent === 0 && !request.isDone) {
             lane.running++;
           }
+          this.#lookIdle();
         }
       },
     };
@@ -254,13 +253,19 @@ export class Requests {
     this.#report({ type: "requestFailed", kind, service: this.#services.find(sid)?.name ?? hexId(sid), callId: cid, error });
     if (cid !== 0n) {
       const body = errorBody(SAME_ON_THE_WIRE.includes(kind) ? kind : "InternalServerError", sid, cid);
-      this.#outbox.write({ frame: encodeFrame(ERROR, cid, this.#peer.wireformat.encode(body)) });
+      this.#outbox.refuse({ frame: encodeFrame(ERROR, cid, this.#peer.wireformat.encode(body)) });
     }
   }
 
   /** Whether no handler runs. */
   get isIdle() {
     return this.#calls.running + this.#sends.running + this.#lent === 0;
+  }
+
+  #lookIdle() {
+    if (this.isIdle) {
+      this.#onIdle();
+    }
   }
 
   /** From now on nothing is accepted; what is parked is refused. Resolves when no handler runs any more. */

@@ -182,7 +182,16 @@ document.addEventListener("visibilitychange", () => {
 
 /** @type {{nick?: string, rooms?: string[]}} What this window had before it was loaded anew. */
 const before = JSON.parse(sessionStorage.getItem("chat") ?? "{}");
-const asked = decodeURIComponent(location.hash.slice(1)) || "lobby";
+const asked = roomIn(location.hash) || "lobby";
+
+/** @param {string} hash of an address, which anybody may have written */
+function roomIn(hash) {
+  try {
+    return decodeURIComponent(hash.slice(1));
+  } catch {
+    return ""; // it names no room
+  }
+}
 
 let hasBegun = false;
 

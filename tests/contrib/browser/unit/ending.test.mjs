@@ -140,6 +140,26 @@ test("with grace handlers that run may end, and their answers go out first", asy
   assert.equal((await closed).reason, "closed locally");
 });
 
+test("grace is for handlers: a call that one has left behind ends at once, and nothing is waited for", async () => {
+  const leaving = (_, context) => void context.remote("server").call("Back").catch(() => {});
+  const { peer, socket } = await connected({ services: { page: { Show: leaving } }, limits: { closeTimeout: 0 } });
+  socket.receive(encodeFrame(serviceId("page", "Show"), 1n, json.encode(1)));
+  await soon();
+  const { reason } = await peer.close("", { grace: Infinity });
+  assert.equal(reason, "closed locally");
+});
+
+test("a handler that closes in the middle of a message: nothing is left to come", async () => {
+  const { peer, socket } = await connected({ services: { page: { Show: (_, { peer }) => void peer.close() } } });
+  const timers = () => process.getActiveResourcesInfo().filter((each) => each === "Timeout").length;
+  const before = timers();
+  const frame = encodeFrame(serviceId("page", "Show"), 1n, json.encode(1));
+  socket.receive(Uint8Array.of(...frame, ...frame.subarray(0, 10)));
+  socket.end(1000);
+  await peer.closed;
+  assert.equal(timers(), before);
+});
+
 test("grace has an end, and so has the remote's time for its goodbye", async () => {
   const { peer, socket } = await connected({ services: { page: { Show: () => new Promise(() => {}) } }, limits: { closeTimeout: 5 } });
   socket.receive(encodeFrame(serviceId("page", "Show"), 1n, json.encode(1)));

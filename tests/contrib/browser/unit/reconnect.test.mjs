@@ -123,6 +123,12 @@ test("each attempt is told, with the wait before the next one, which grows and i
   assert.deepEqual([late.name, late.executed], ["ReconnectFailed", "no"]);
 });
 
+test("without a wait it goes on, too, after more attempts than a wait can double", async () => {
+  const { client: made, sockets } = client({ backoff: { first: 0, maxAttempts: 1030 } }, () => true);
+  assert.equal((await errorOf(made.closed)).kind, "ReconnectFailed");
+  assert.equal(sockets.length, 1030);
+});
+
 test("a connection that was up for long enough is a success, from which attempts are counted anew", async () => {
   for (const [stableAfter, expected] of [[0, "connecting 1"], [1e6, "connecting 2"]]) {
     const { client: made, sockets, told } = client({ backoff: { ...QUICK, stableAfter } });

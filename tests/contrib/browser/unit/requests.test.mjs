@@ -167,6 +167,28 @@ for (const [what, wrap] of [["at once", (answer) => answer], ["later", async (an
   });
 }
 
+test("a remote that asks on and on, and takes no answers, is given up", async () => {
+  const { peer, socket } = await served(() => 1, { limits: { parked: 0, parkedBytes: 10_000 } });
+  socket.bufferedAmount = 1e6;
+  let sent = 0;
+  while (peer.isOpen && sent < 1000) {
+    socket.receive(request(BigInt(++sent), 1));
+  }
+  assert.ok(sent > 50, "some refusals are no fault");
+  socket.end(1006);
+  assert.equal((await peer.closed).reason, "write stalled");
+});
+
+test("refusals that leave are no fault, however many", async () => {
+  const { peer, socket } = await served(() => 1, { limits: { calls: 0, parked: 0, parkedBytes: 10_000, outboxHigh: 1000, outboxLow: 100 } });
+  for (let cid = 1n; cid <= 1000n; cid++) {
+    socket.receive(request(cid, 1));
+    await soon();
+  }
+  assert.ok(peer.isOpen);
+  assert.equal(answers(socket).length, 1000);
+});
+
 test("a thousand calls that waited are answered at once, and not one within the other", async () => {
   const { socket } = await served((message) => message, { limits: { outboxHigh: 1000, outboxLow: 100 } });
   socket.bufferedAmount = 2000;
@@ -229,6 +251,22 @@ test("calls that a handler leaves behind do not upset the count", async () => {
   await soon();
   socket.receive(encodeFrame(RESPONSE, 1n, json.encode(1)), encodeFrame(RESPONSE, 2n, json.encode(1)));
   await soon();
+  socket.receive(request(2n, 2), request(3n, 3));
+  await soon();
+  assert.deepEqual(running.map((each) => each.message), [2]);
+});
+
+test("a context that is used after the answer does not let more handlers run than may", async () => {
+  const { running, handler } = held();
+  const contexts = [];
+  const { socket } = await served((message, context) => (message === "early" ? contexts.push(context) : handler(message)), { limits: { calls: 1 } });
+  socket.receive(request(1n, "early"));
+  await soon();
+  assert.deepEqual(answers(socket), [[1, 1]]);
+  const call = contexts[0].remote("server").call("Back");
+  await soon();
+  socket.receive(encodeFrame(RESPONSE, 1n, json.encode("back")));
+  assert.equal(await call, "back");
   socket.receive(request(2n, 2), request(3n, 3));
   await soon();
   assert.deepEqual(running.map((each) => each.message), [2]);
