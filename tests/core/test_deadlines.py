@@ -83,3 +83,20 @@ def test_nothing_is_left_after_clear() -> None:
     deadlines.clear()
     assert deadlines.next() is None
     assert deadlines.pop_expired(9.0) == []
+
+
+def test_what_had_ended_before_clear_does_not_count_after_it() -> None:
+    """Used again, the heap is cleaned at the same number of ended entries as a new one."""
+    deadlines = Deadlines()
+    first = Item()
+    deadlines.add(1.0, first)
+    end(deadlines, first)
+    deadlines.clear()
+    for ended in range(64):
+        item = Item()
+        deadlines.add(5.0, item)
+        end(deadlines, item)
+        assert len(deadlines) == ended + 1
+    deadlines.add(5.0, last := Item())
+    end(deadlines, last)
+    assert len(deadlines) == 0

@@ -34,7 +34,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     prepare(WORK)
     code = 0
     if not options.report:
-        code = _run(_wanted(files, options), options.jobs)
+        wanted = _wanted(files, options)
+        # Without names mutmut runs all that has no result, which is not what somebody wants who asked for survivors.
+        if wanted or not options.survivors:
+            code = _run(wanted, options.jobs)
     found = [found for found in read(WORK) if found.file in files]
     print(report(found))
     if options.diffs:
@@ -55,6 +58,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--sample", type=int, metavar="N", help="so many mutants of those, picked at random")
     parser.add_argument("--seed", type=int, default=1, help="of the sample (default: %(default)s)")
+    parser.add_argument(
+        "--survivors", action="store_true", help="run again those that survived, after tests were added"
+    )
     parser.add_argument("--jobs", type=int, default=1, help="processes at a time (default: %(default)s)")
     parser.add_argument("--diffs", action="store_true", help="show what the survivors change")
     parser.add_argument("--report", action="store_true", help="run nothing, tell what is known")
@@ -76,8 +82,10 @@ def prepare(folder: Path) -> None:
 
 def _wanted(files: list[str], options: argparse.Namespace) -> list[str]:
     """Names for mutmut. None at all means whatever has no result yet."""
+    if options.survivors:
+        return [name for each in _known(files) for name in each.survivors]
     if options.sample is not None:
-        return sample(_all_mutants(files), options.sample, options.seed)
+        return sample(_known(files), options.sample, options.seed)
     return [f"duologue.protocol.{file}.*" for file in options.files]
 
 
@@ -86,7 +94,7 @@ def sample(found: Iterable[Found], number: int, seed: int) -> list[str]:
     return random.Random(seed).sample(names, min(number, len(names)))
 
 
-def _all_mutants(files: list[str]) -> list[Found]:
+def _known(files: list[str]) -> list[Found]:
     """There is no list of them before a run, so the smallest file is run if there was none."""
     if not read(WORK):
         _run(["duologue.protocol.ids.*"], 1)
