@@ -85,18 +85,17 @@ def test_nothing_is_left_after_clear() -> None:
     assert deadlines.pop_expired(9.0) == []
 
 
-def test_what_had_ended_before_clear_does_not_count_after_it() -> None:
-    """Used again, the heap is cleaned at the same number of ended entries as a new one."""
+def test_after_clear_and_after_cleaning_the_count_begins_anew() -> None:
+    """The heap is cleaned each time at the same number of ended entries."""
     deadlines = Deadlines()
     first = Item()
     deadlines.add(1.0, first)
     end(deadlines, first)
     deadlines.clear()
-    for ended in range(64):
+    lengths = []
+    for _ in range(130):
         item = Item()
         deadlines.add(5.0, item)
         end(deadlines, item)
-        assert len(deadlines) == ended + 1
-    deadlines.add(5.0, last := Item())
-    end(deadlines, last)
-    assert len(deadlines) == 0
+        lengths.append(len(deadlines))
+    assert lengths == [*range(1, 65), 0] * 2
