@@ -268,7 +268,7 @@ def test_the_parking_is_bounded_by_bytes() -> None:
 
 
 def test_errors_of_calls_that_had_their_turn_are_no_refusals() -> None:
-    """They are answers: whoever called had a permit, so their number has a bound already."""
+    """A handler that failed, and a service that is not there, are answered; only calls that found no room count towards the bound."""
     solo = Solo()
     solo.connection.fail(solo.deliver(call_frame(1)), FailureKind.HANDLER_FAILED, solo.now)
     solo.feed(call_frame(2, sid=99))

@@ -373,7 +373,9 @@ def test_a_handlers_call_does_not_wait_for_answers_to_others() -> None:
     within = [nested(solo), nested(solo)]
     assert [call.id for call in calls] == [1, 2, 0]
     assert [call.id for call in within] == [3, 4]
-    with pytest.raises(Overloaded, match="^4 calls are not answered.*: calls go round in circles, or raise Limits.owed \\(") as caught:
+    with pytest.raises(
+        Overloaded, match=r"^4 calls are not answered.*: calls go round in circles, or raise Limits\.owed \("
+    ) as caught:
         nested(solo)
     assert caught.value.executed is Executed.NO
     solo.sent()

@@ -56,7 +56,7 @@ def report(found: Sequence[Found]) -> str:
     if survivors:
         lines += [
             "",
-            "survivors; `cd .mutants && python -m mutmut show NAME` shows one, `--report --diffs` all of them:",
+            "survivors; `--report --diffs FILE` shows what they change:",
             *survivors,
         ]
     return "\n".join(lines)
