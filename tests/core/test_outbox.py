@@ -35,12 +35,16 @@ def test_nothing_to_hand_out() -> None:
     assert box.progress_at == 0.0
 
 
+@pytest.mark.parametrize("kind", ["answer", "request"])
 @pytest.mark.parametrize(("size", "pieces"), [(0, 1), (JOIN_LIMIT, 1), (JOIN_LIMIT + 1, 2)])
-def test_large_payloads_are_not_copied(size: int, pieces: int) -> None:
+def test_large_payloads_are_not_copied(size: int, pieces: int, kind: str) -> None:
     """Small frames are one piece of memory, a large payload stays the object that it was."""
     box = outbox()
     payload = bytes(size)
-    box.put_answer(HEAD, payload, 0.0)
+    if kind == "answer":
+        box.put_answer(HEAD, payload, 0.0)
+    else:
+        box.put_request(1, HEAD, payload, 0.0)
     buffers = box.take()
     assert len(buffers) == pieces
     assert b"".join(buffers) == HEAD + payload

@@ -186,7 +186,9 @@ def test_the_line_has_an_end(kind: str) -> None:
     solo.send(bytes(76))
     solo.call()
     solo.send()
-    with pytest.raises(Overloaded) as caught:
+    with pytest.raises(
+        Overloaded, match=r"^2 .*s and sends wait for room already: .* Limits\.waiting"
+    ) as caught:
         getattr(solo, kind)()
     assert caught.value.executed is Executed.NO
     assert solo.connection.outgoing.waiting == 2
