@@ -30,7 +30,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo chat latency test test-elsewhere simulate fuzz hostile torture bench lint docs clean
+.PHONY: help demo chat latency test test-elsewhere simulate fuzz mutants hostile torture bench lint docs clean
 
 help:
 	@echo "make demo     what the library does, over every transport, to look at"
@@ -40,6 +40,7 @@ help:
 	@echo "make test-elsewhere PYTHON=python3.13   of the tests what another interpreter could change"
 	@echo "make simulate ARGS=\"--seeds 100000\"   the large simulation, for so many seeds"
 	@echo "make fuzz     any bytes against all that reads bytes, for minutes; ARGS=\"--help\" says more"
+	@echo "make mutants  small defects in the state machine: does a test of the core notice each? ARGS=\"--help\" says more"
 	@echo "make hostile  what hostile payloads cost, into docs/reliability.md"
 	@echo "make torture  real faults with real processes: what is held meanwhile, and what is left"
 	@echo "make bench    the benchmarks"
@@ -89,6 +90,10 @@ simulate: $(MADE)-test
 fuzz: $(MADE)-fuzz
 	$(BIN)/python tests/fuzz $(ARGS)
 
+# Half an hour and more for all of it; ARGS="budget line" for some files. It goes on where it was stopped.
+mutants: $(MADE)-mutants
+	$(BIN)/python tests/mutation $(ARGS)
+
 hostile: $(MADE)-test
 	$(BIN)/python tests/hostile $(ARGS)
 
@@ -117,7 +122,7 @@ docs: $(MADE)-all
 	fi
 
 clean:
-	rm -rf .venv .venv-* .fuzz .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-* .fuzz .mutants .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find core adapters wireformats contrib tests docs -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:

@@ -172,6 +172,15 @@ def test_lent_slots_count_for_nothing() -> None:
     assert (budget.running, budget.bytes, budget.lent) == (0, 0, 0)
 
 
+def test_every_lent_slot_counts_towards_the_bound_on_lending() -> None:
+    """As many may wait for a remote as the limit says, and not one more."""
+    budget = slots(lent=2)
+    for _ in range(3):
+        budget.start(10)
+    assert [budget.try_lend(10) for _ in range(3)] == [True, True, False]
+    assert (budget.running, budget.lent) == (1, 2)
+
+
 @pytest.mark.parametrize(("limits", "size"), [({"sends": 2}, 10), ({"sends_bytes": 20}, 10)])
 def test_what_waits_for_its_turn_has_the_same_bound(limits: dict[str, int], size: int) -> None:
     """Ordered messages in the lane fill the budget too, by number or by bytes, until their turn comes or they are dropped."""

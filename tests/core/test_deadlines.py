@@ -83,3 +83,19 @@ def test_nothing_is_left_after_clear() -> None:
     deadlines.clear()
     assert deadlines.next() is None
     assert deadlines.pop_expired(9.0) == []
+
+
+def test_after_clear_and_after_cleaning_the_count_begins_anew() -> None:
+    """The heap is cleaned each time at the same number of ended entries."""
+    deadlines = Deadlines()
+    first = Item()
+    deadlines.add(1.0, first)
+    end(deadlines, first)
+    deadlines.clear()
+    lengths = []
+    for _ in range(130):
+        item = Item()
+        deadlines.add(5.0, item)
+        end(deadlines, item)
+        lengths.append(len(deadlines))
+    assert lengths == [*range(1, 65), 0] * 2

@@ -216,6 +216,15 @@ def test_it_says_why_it_takes_nothing_more() -> None:
         solo.call()
 
 
+def test_no_reason_needs_to_be_given() -> None:
+    """Then the error of whoever comes too late says that it drains, and not why."""
+    solo = Solo()
+    solo.deliver(call_frame(1))
+    solo.connection.drain("", 60.0, solo.now)
+    with pytest.raises(ConnectionClosed, match="closed locally \\(draining\\)"):
+        solo.call()
+
+
 @pytest.mark.parametrize("timeout", [math.nan, -1.0])
 def test_a_time_that_is_none(timeout: float) -> None:
     """`ValueError`, and the connection is as it was."""

@@ -104,6 +104,7 @@ def test_the_text_of_an_error(body: dict[str, Any], text: str) -> None:
         (error_body(ErrorKind.UNKNOWN_SERVICE, 0x2A, 7), 0x2A),
         (error_body(ErrorKind.TIMEOUT, 0x2A, 7), 0x2A),
         ({"Deserialize": {"sid": None, "cid": None}}, 0),
+        (error_body(ErrorKind.TIMEOUT, 1, 7), 1),
         ({"Deserialize": {"sid": {"inner": {"id": "secret"}}}}, 0),
         ({"Deserialize": {"sid": {"inner": {"id": 2**64 - 1}}}}, 0),
         ({"Deserialize": {"sid": {"inner": {"id": -5}}}}, 0),
@@ -145,3 +146,19 @@ def test_a_time_out_on_the_way_is_a_call_timeout() -> None:
     error = call_error(ErrorKind.TIMEOUT, "")
     assert isinstance(error, CallTimeout)
     assert error.executed is Executed.UNKNOWN
+    assert "a relay on the way" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "shown"),
+    [
+        (ErrorKind.UNREADABLE, "", "something that is no error here; do both ends use the same wire format?"),
+        (ErrorKind.UNREADABLE, "words", "words"),
+        (ErrorKind.UNKNOWN_SERVICE, "", ""),
+    ],
+)
+def test_only_what_can_not_be_read_gets_words_of_ours(kind: ErrorKind, text: str, shown: str) -> None:
+    """They say what to look at. What the remote said is not replaced, and where it said nothing nothing is made up."""
+    error = call_error(kind, text)
+    assert isinstance(error, RemoteError)
+    assert error.message == shown

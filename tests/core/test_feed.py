@@ -75,14 +75,14 @@ def test_calls_that_wait_for_answers_let_it_pass() -> None:
 
 @pytest.mark.parametrize(
     ("policy", "left", "dropped"),
-    [("drop_oldest", [b"two", b"three"], 1), ("drop_newest", [b"one", b"two"], 1)],
+    [("drop_oldest", [b"three", b"four"], 2), ("drop_newest", [b"one", b"two"], 2)],
 )
 @pytest.mark.fault(43)
 def test_a_full_feed_lets_go_by_its_policy(policy: FeedPolicy, left: list[bytes], dropped: int) -> None:
     """And counts."""
     solo = blocked()
     feed = Feed(2, 1000, policy)
-    publish(solo, feed, b"one", b"two", b"three")
+    publish(solo, feed, b"one", b"two", b"three", b"four")
     assert (feed.waiting, feed.dropped) == (2, dropped)
     assert payloads(solo)[1:] == left
     assert solo.connection.phase is Phase.OPEN
@@ -131,7 +131,7 @@ def test_the_end_of_a_subscription_takes_back_what_waits() -> None:
     feed = Feed()
     publish(solo, feed, b"one", b"two")
     solo.connection.end_feed(feed)
-    assert (feed.waiting, feed.dropped) == (0, 2)
+    assert (feed.waiting, feed.waiting_bytes, feed.dropped) == (0, 0, 2)
     assert payloads(solo) == [bytes(100)]
     solo.connection.end_feed(Feed())
     Solo().connection.end_feed(Feed())

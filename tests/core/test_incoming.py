@@ -267,6 +267,15 @@ def test_the_parking_is_bounded_by_bytes() -> None:
     assert not solo.connection.wants_read
 
 
+def test_errors_of_calls_that_had_their_turn_are_no_refusals() -> None:
+    """A handler that failed, and a service that is not there, are answered; only calls that found no room count towards the bound."""
+    solo = Solo()
+    solo.connection.fail(solo.deliver(call_frame(1)), FailureKind.HANDLER_FAILED, solo.now)
+    solo.feed(call_frame(2, sid=99))
+    assert solo.connection.outbox.answers > 0
+    assert solo.connection.outbox.refusals == 0
+
+
 @pytest.mark.fault(40)
 def test_refusals_are_bounded() -> None:
     """A remote that asks and asks and does not read: over the mark of refused calls reading pauses, until some have left."""

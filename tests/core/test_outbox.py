@@ -35,12 +35,16 @@ def test_nothing_to_hand_out() -> None:
     assert box.progress_at == 0.0
 
 
+@pytest.mark.parametrize("kind", ["answer", "request"])
 @pytest.mark.parametrize(("size", "pieces"), [(0, 1), (JOIN_LIMIT, 1), (JOIN_LIMIT + 1, 2)])
-def test_large_payloads_are_not_copied(size: int, pieces: int) -> None:
+def test_large_payloads_are_not_copied(size: int, pieces: int, kind: str) -> None:
     """Small frames are one piece of memory, a large payload stays the object that it was."""
     box = outbox()
     payload = bytes(size)
-    box.put_answer(HEAD, payload, 0.0)
+    if kind == "answer":
+        box.put_answer(HEAD, payload, 0.0)
+    else:
+        box.put_request(1, HEAD, payload, 0.0)
     buffers = box.take()
     assert len(buffers) == pieces
     assert b"".join(buffers) == HEAD + payload
@@ -131,6 +135,14 @@ def test_hand_outs_are_bounded() -> None:
     assert (box.level, box.answers, box.refusals) == (0, 0, 0)
 
 
+def test_a_hand_out_that_is_full_ends() -> None:
+    """Not a frame more, however small, when it is full to the byte."""
+    box = outbox()
+    box.put_request(1, HEAD, bytes(HAND_OUT - len(HEAD)), 0.0)
+    box.put_request(2, HEAD, b"", 0.0)
+    assert sum(map(len, box.take())) == HAND_OUT
+
+
 def test_a_frame_that_is_larger_than_a_hand_out_goes_alone() -> None:
     """It is not cut, and there is nothing behind it."""
     box = outbox()
@@ -145,6 +157,7 @@ def test_levels_in_a_bounded_hand_out() -> None:
     """Answers and refusals that are handed out are told from those that stay behind."""
     box = outbox(high=10**9)
     box.put_refusal(HEAD, bytes(100), 0.0)
+    box.put_refusal(HEAD, bytes(50), 0.0)
     box.put_answer(HEAD, bytes(300_000), 0.0)
     box.put_answer(HEAD, bytes(300_000), 0.0)
     box.put_refusal(HEAD, bytes(100), 0.0)
