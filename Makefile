@@ -65,12 +65,15 @@ latency: $(MADE)-all
 SLOW_IN_CORE := %/test_chunking.py %/test_loops.py %/test_properties.py %/test_stateful.py
 ABOUT_CORE := $(filter-out $(SLOW_IN_CORE),$(wildcard tests/core/test_*.py)) tests/plugins_registry tests/services
 
+# Most of the other tests wait, for processes, for time-outs: so more of them run at once than there are processors.
+AT_ONCE := $(shell $(PYTHON) -c 'import os; n = os.cpu_count() or 1; print(min(3 * n, n + 6))')
+
 test: $(MADE)-test
 ifeq ($(ARGS),)
 	$(BIN)/coverage erase
 	$(BIN)/python -m pytest --numprocesses=auto --cov --cov-report= $(ABOUT_CORE)
 	$(BIN)/coverage report --include='core/*' --fail-under=100
-	$(BIN)/python -m pytest --numprocesses=auto $(addprefix --ignore=,$(ABOUT_CORE) tests/browser)
+	$(BIN)/python -m pytest --numprocesses=$(AT_ONCE) $(addprefix --ignore=,$(ABOUT_CORE) tests/browser)
 	$(BIN)/python -m pytest --numprocesses=2 tests/browser
 else
 	$(BIN)/python -m pytest $(ARGS)
@@ -82,7 +85,7 @@ ON_ENGINES := calls closing conformance events failures handlers isolation lifet
 ELSEWHERE := $(ABOUT_CORE) tests/wireformats/test_conformance.py $(ON_ENGINES:%=tests/adapters/test_%.py) tests/simulation/test_world.py
 
 test-elsewhere: $(MADE)-test
-	$(BIN)/python -m pytest --numprocesses=auto $(ELSEWHERE)
+	$(BIN)/python -m pytest --numprocesses=$(AT_ONCE) $(ELSEWHERE)
 
 simulate: $(MADE)-test
 	$(BIN)/python tests/simulation/everything.py $(ARGS)
