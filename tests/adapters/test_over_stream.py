@@ -212,17 +212,17 @@ async def test_a_slow_stream_makes_progress() -> None:
 
     class Slow(Pieces):
         async def send(self, item: bytes) -> None:
-            await anyio.sleep(0.05)
+            await anyio.sleep(0.15)
             await self._below.send(item)
 
     there = Tools()
     below = object_streams(math.inf)
-    limits = Limits(answers_stalled=0.2, requests_stalled=0.2)
+    limits = Limits(answers_stalled=1.0, requests_stalled=1.0)
     async with over((Slow(below[0], 65536), Slow(below[1], 65536)), there.services, limits=limits) as (
         one,
         _,
     ):
-        data = b"x" * 700_000  # more than half a second, in each direction
+        data = b"x" * 700_000  # more than a second and a half, in each direction
         assert await one.remote(tools).call(Echo(data=data)) == data
 
 

@@ -207,9 +207,9 @@ MISSING = """if True:
         (["cbor2"], ["cbor"], ["tcp, cbor"]),
         (["websockets"], ["websocket"], ["ws, json: WebSocket"]),
         (
-            ["zmq", "msgpack"],
-            ["zeromq", "zeromq", "msgpack"],
-            ["zmq+ipc, json: ZeroMQ, a socket's file", "zmq+tcp, json: ZeroMQ, a socket", "tcp, msgpack"],
+            ["zmq", "cbor2"],
+            ["zeromq", "zeromq", "cbor"],
+            ["zmq+ipc, json: ZeroMQ, a socket's file", "zmq+tcp, json: ZeroMQ, a socket", "tcp, cbor"],
         ),
     ],
     ids=["a wire format", "a transport", "more of both"],
