@@ -648,6 +648,7 @@ def test_garbage_behind_a_pause() -> None:
     assert solo.connection.reason is CloseReason.PROTOCOL_ERROR
     assert [error_kind(each) for each in solo.sent()] == ["DeserializeWireFormat"]
     assert solo.connection.phase is CLOSED
+    assert "a frame of 0 bytes" in only(solo.connection.events(), PeerClosed).detail
 
 
 def test_a_close_while_reading_is_paused() -> None:

@@ -78,6 +78,24 @@ def test_errors_carry_data() -> None:
     assert "(3 of 25 bytes of a frame)" in str(lost)
 
 
+def test_nothing_is_added_to_a_text_that_has_no_more_to_say() -> None:
+    """Without details there are no empty brackets, and without words of the remote nobody makes them up."""
+    closed = ConnectionClosed(CloseReason.CLOSED_LOCALLY)
+    assert (str(closed), closed.detail) == ("the connection is closed: closed locally (executed: no)", "")
+    lost = ConnectionLost(CloseReason.TRUNCATED, Executed.UNKNOWN)
+    assert str(lost) == f"the connection was lost: {CloseReason.TRUNCATED.value} (executed: unknown)"
+    assert lost.detail == ""
+    assert RemoteError(ErrorKind.TIMEOUT, Executed.NO).message == ""
+    assert str(AnswerUnreadable("field a")) == "field a (executed: yes)"
+
+
+def test_only_the_first_frame_raises_doubts_about_the_other_end() -> None:
+    """A later one came after others that made sense."""
+    words = "a frame of 5 bytes is over the limit of 4: send less, or raise Limits.max_frame on both ends"
+    assert str(FrameTooLarge(5, 4)) == words
+    assert str(FrameTooLarge(5, 4, is_first=True)) == f"{words}; or the other end speaks something else"
+
+
 def test_a_send_timeout_says_what_it_waited_for() -> None:
     """Room in the outbox, if nothing else is said."""
     assert "no room to send" in str(SendTimeout())

@@ -11,6 +11,7 @@ from duologue.protocol.events import (
     ErrorReported,
     EventsMissed,
     PeerClosed,
+    RelayTargetLost,
     RequestFailed,
     SendReceived,
 )
@@ -45,6 +46,26 @@ def test_what_is_written_of_an_event(event: object, text: str) -> None:
     """Payloads that would fill or forge a log: events are written with ids as hex numbers, and never a byte of payload."""
     assert repr(event) == text
     assert "secret" not in repr(event)
+
+
+def test_what_an_event_tells_before_anybody_adds_to_it() -> None:
+    """The core knows no names of peers: who drives it writes them in. What is not known is empty, or 0."""
+    failed = RequestFailed(FailureKind.UNKNOWN_SERVICE, 0x2A, 7)
+    assert (failed.sid, failed.cid, failed.service, failed.error, failed.peer) == (0x2A, 7, "", None, "")
+    reported = ErrorReported(ErrorKind.UNREADABLE, 7, "odd")
+    assert (reported.cid, reported.text, reported.sid, reported.peer) == (7, "odd", 0, "")
+    assert ErrorReported(ErrorKind.UNREADABLE, 7, "odd", 0x2A).sid == 0x2A
+    closed = PeerClosed(CloseReason.CLOSED_LOCALLY, "bye")
+    assert (closed.reason, closed.detail, closed.peer) == (CloseReason.CLOSED_LOCALLY, "bye", "")
+    lost = RelayTargetLost("provider", CloseReason.TRUNCATED, "half")
+    assert (lost.target, lost.reason, lost.detail, lost.peer) == (
+        "provider",
+        CloseReason.TRUNCATED,
+        "half",
+        "",
+    )
+    missed = EventsMissed(3)
+    assert (missed.count, missed.peer) == (3, "")
 
 
 def test_an_ended_call_says_so() -> None:

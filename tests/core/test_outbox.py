@@ -178,6 +178,9 @@ def test_whose_bytes_may_have_left() -> None:
     box.take()
     box.put_request(2, HEAD, b"", 0.0)
     assert [box.was_handed_out(call) for call in (2**64 - 2, 2**64 - 1, 1, 2)] == [True, True, True, False]
+    assert [box.was_handed_out(call) for call in (2**63 + 2, 2**63 + 1)] == [True, False], (
+        "just under half of the circle, and half"
+    )
 
 
 def test_a_hand_out_without_calls_changes_nothing() -> None:

@@ -39,6 +39,23 @@ def test_what_is_held_is_counted_and_weighed() -> None:
     assert (park.held, park.held_bytes, park.is_full, first.is_held) == (1, 40, False, False)
 
 
+@pytest.mark.parametrize("limits", [{"parked": 2}, {"parked_bytes": 60}], ids=str)
+def test_what_is_held_and_what_is_parked_fill_one_bound(limits: dict[str, int]) -> None:
+    """By number and by bytes, so that relayed calls are no way around it; one that leaves makes room, of either kind."""
+    park, _ = parking(**limits)
+    held, parked = call(1), call(2)
+    park.hold(held)
+    assert not park.is_full
+    park.park(parked)
+    assert park.is_full
+    park.let_go(held)
+    assert not park.is_full
+    park.hold(held)
+    assert park.is_full
+    park.unpark()
+    assert not park.is_full
+
+
 def test_calls_leave_in_the_order_in_which_they_came() -> None:
     """The first that was parked is the first to start."""
     park, _ = parking()

@@ -742,7 +742,7 @@ def test_a_one_way_message_without_room_is_dropped_after_ten_seconds() -> None:
     relay.ask(0, b"waits")
     relay.wait(10.0)
     failed = only(relay.told(), RequestFailed)
-    assert failed.kind is FailureKind.DROPPED
+    assert (failed.kind, failed.service) == (FailureKind.DROPPED, "test::Relayed")
     assert isinstance(failed.error, SendTimeout)
     assert relay.asked.connection.incoming.sends.running == 0
     assert [payload for _, _, payload in relay.other.sent()] == [bytes(100)]
