@@ -35,6 +35,10 @@ FLAGS = (
 )
 
 
+LONGEST_ANSWER = 120.0
+"""Seconds until the browser counts as dead: to end a busy page takes many on a busy machine."""
+
+
 def find_browser() -> tuple[str, str]:
     """The paths of Chromium and of its driver. Where they are missing the test is skipped, and says what to install."""
     browser = next((path for name in BROWSERS if (path := shutil.which(name))), None)
@@ -113,9 +117,9 @@ def running(profile: Path) -> Iterator[Chromium]:
     service = webdriver.ChromeService(chromedriver, env={**os.environ, "SE_OFFLINE": "true"})
     driver = webdriver.Chrome(options=options, service=service)
     try:
-        driver.command_executor.client_config.websocket_interval = (
-            0.01  # it looks so often, in seconds, for an answer
-        )
+        config = driver.command_executor.client_config
+        config.websocket_interval = 0.01  # it looks so often, in seconds, for an answer
+        config.websocket_timeout = LONGEST_ANSWER
         driver.set_script_timeout(LONGEST_SCRIPT)
         driver.set_page_load_timeout(LONGEST_SCRIPT)
         yield Chromium(driver)
