@@ -186,6 +186,11 @@ class Model:
             raise ValueError
         if how == "respond" and HEADER + len(detail) > self.limits.max_frame:
             how, detail = "fail", FailureKind.FRAME_TOO_LARGE
+        elif how == "respond" and not request.permit:
+            # Nothing else bounds how many of these there are: not even who gives the answers knows of them.
+            most = self.limits.outbox_high + self.limits.calls * self.limits.max_frame
+            if self.outbox.answers + len(detail) > most:
+                how, detail = "fail", FailureKind.OVERLOADED
         if how == "respond" and not request.cancelled:
             self.outbox.put(now, "answer", frame(RESPONSE, request.cid, detail))
         elif how == "fail" and not request.cancelled:
