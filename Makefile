@@ -66,7 +66,7 @@ SLOW_IN_CORE := %/test_chunking.py %/test_loops.py %/test_properties.py %/test_s
 ABOUT_CORE := $(filter-out $(SLOW_IN_CORE),$(wildcard tests/core/test_*.py)) tests/plugins_registry tests/services
 
 # Most of the other tests wait, for processes, for time-outs: so more of them run at once than there are processors.
-AT_ONCE := $(shell $(PYTHON) -c 'import os; n = os.cpu_count() or 1; print(min(3 * n, n + 6))')
+AT_ONCE = $(shell $(PYTHON) -c 'import os; n = os.cpu_count() or 1; print(min(3 * n, n + 6))')
 
 test: $(MADE)-test
 ifeq ($(ARGS),)

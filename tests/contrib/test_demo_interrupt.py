@@ -13,6 +13,7 @@ import anyio
 import pytest
 from tests.contrib.leftovers import traces
 from tests.contrib.terminal import CTRL_C, LONG_ENOUGH, Terminal
+from tests.engines import engines
 
 from duologue_contrib.demo.interrupt import until_signal
 
@@ -124,17 +125,9 @@ def test_a_pipe_that_is_closed_is_no_traceback() -> None:
     assert errors == ""
 
 
-@pytest.fixture(
-    params=[
-        pytest.param(("asyncio", {"use_uvloop": False}), id="asyncio"),
-        pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop"),
-        pytest.param(("trio", {}), id="trio"),
-    ]
-)
+@pytest.fixture(params=engines())
 def anyio_backend(request: pytest.FixtureRequest) -> Any:
     """Every event loop."""
-    if request.param[1].get("use_uvloop"):
-        pytest.importorskip("uvloop")
     return request.param
 
 

@@ -17,11 +17,8 @@ from tests.torture.scenarios import SCENARIOS
 from tests.torture.setting import Finding, Scenario, Setting, Skipped
 from tests.torture.victim import allow_descriptors
 
-ENGINES: dict[str, tuple[str, dict[str, bool]]] = {
-    "asyncio": ("asyncio", {"use_uvloop": False}),
-    "uvloop": ("asyncio", {"use_uvloop": True}),
-    "trio": ("trio", {}),
-}
+from duologue_contrib.testing.adapter_stage import ENGINES
+
 LONGEST = {False: 600.0, True: 180.0}
 """Seconds after which a scenario hangs for sure, in the full form and in the short one."""
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
-
 import pytest
-from tests.torture.cli import ENGINES
+from tests.engines import engines
 
 CHEAP = ("killed", "descriptors", "fan_in", "subscriber")
 """Tests that run on every engine. The others take longer, and what they show is not about how tasks are run: `make torture ARGS=--engine=trio`."""
@@ -17,21 +15,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     everywhere = any(word in metafunc.function.__name__ for word in CHEAP)
     names = ["asyncio", "uvloop", "trio"] if everywhere else ["asyncio"]
-    has_uvloop = importlib.util.find_spec("uvloop") is not None
-    metafunc.parametrize(
-        "anyio_backend",
-        [
-            pytest.param(
-                ENGINES[name],
-                id=name,
-                marks=pytest.mark.skipif(
-                    name == "uvloop" and not has_uvloop, reason="uvloop is not installed"
-                ),
-            )
-            for name in names
-        ],
-        scope="module",
-    )
+    metafunc.parametrize("anyio_backend", engines(names), scope="module")
 
 
 @pytest.fixture(scope="module")

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from contextvars import ContextVar
 from typing import Any
 
 import anyio
 import pytest
 from tests.contrib.actors.common import Add, Counter, Fail, Hold, Note, Troupe, outcome_of, outcomes_of, until
+from tests.engines import longest
 
 from duologue import Executed, RemoteError
 from duologue_contrib.actors import Actor, ActorStopped, StopReason, actor_scope, handles
 
-LONGEST = float(os.environ.get("DUOLOGUE_LONGEST", "60"))
+LONGEST = longest(60)
 LOOKED_AT: ContextVar[str] = ContextVar("looked_at")
 
 
