@@ -10,7 +10,8 @@ from typing import Any
 
 import anyio
 
-from duologue_adapters.child_link import STRAGGLERS, ChildLink, has_no_writer
+from duologue_adapters.child_link import STRAGGLERS, ChildLink
+from duologue_adapters.pipe_ends import has_no_writer
 
 TERMINATION = 1.0
 """Seconds that a process has to end when it is asked to, before it is killed."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import select
 from collections.abc import Mapping
 from typing import Any
 
+from duologue_adapters.pipe_ends import has_no_reader
 from duologue_adapters.ports import Engine, Link, Receiver, Timer
 
 STRAGGLERS = 0.1
@@ -95,7 +95,7 @@ class ChildLink(Link, Receiver):
 
     def _look(self) -> None:
         # A child that only hangs up still reads, and waits for our end. One whose pipes are both closed is as good as gone.
-        if self._has_writer and _has_no_reader(self._writer):
+        if self._has_writer and has_no_reader(self._writer):
             self._waits = self._engine.call_at(self._engine.now() + STRAGGLERS, self._pass_on_end)
         else:
             self._pass_on_end()
@@ -105,19 +105,3 @@ class ChildLink(Link, Receiver):
             self._waits.cancel()
             self._waits = None
             self._receiver.eof_received()
-
-
-def has_no_writer(descriptor: int) -> bool:
-    """Whether the end of the stream comes after what is in the pipe. Of one that is closed already that may be wrong."""
-    return _tells(descriptor, select.POLLIN, select.POLLHUP | select.POLLNVAL)
-
-
-def _has_no_reader(descriptor: int) -> bool:
-    """Whether what is written to a pipe can't be read by anyone. Some systems don't tell."""
-    return _tells(descriptor, select.POLLOUT, select.POLLERR)
-
-
-def _tells(descriptor: int, asked: int, wanted: int) -> bool:
-    poll = select.poll()
-    poll.register(descriptor, asked)
-    return any(event & wanted for _, event in poll.poll(0))

@@ -9,12 +9,12 @@ import statistics
 import subprocess
 import sys
 import time
-import tracemalloc
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.hostile.payloads import FORMATS, Hostile, hostile
+from tests.wireformats.formats import peak_bytes
 
 from duologue import DecodeError
 
@@ -54,16 +54,6 @@ def refuse(each: Hostile) -> Callable[[], None]:
     return refused
 
 
-def counted_peak(function: Callable[[], None]) -> int:
-    """Bytes more than before, at most."""
-    tracemalloc.start()
-    try:
-        function()
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-
-
 def resident_peak(function: Callable[[], None]) -> int:
     """Bytes more than before, at most, as the system counts. Only where it has /proc."""
     gc.collect()
@@ -99,7 +89,7 @@ def measure(wireformat: str, hazard: str) -> Cost | None:
         taken = milliseconds(function)
         if taken >= times:
             times, slowest = taken, each.what
-        counted = max(counted, counted_peak(function))
+        counted = max(counted, peak_bytes(function))
     if not payloads:
         return None
     return Cost(times, counted / MIB, resident(wireformat, hazard) / MIB, slowest, payloads)

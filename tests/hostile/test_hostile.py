@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 from tests.hostile import cli
-from tests.hostile.measure import MIB, Cost, counted_peak, refuse
+from tests.hostile.measure import MIB, Cost, refuse
 from tests.hostile.payloads import FORMATS, HAZARDS, SIZE, hostile
+from tests.wireformats.formats import peak_bytes
 
 from duologue import DecodeError
 
@@ -38,7 +39,7 @@ def test_it_is_refused_with_little_memory(wireformat: str, hazard: str) -> None:
     assert kinds
     for each in kinds:
         assert len(each.payload) <= SIZE, each.name
-        peak = counted_peak(refuse(each))
+        peak = peak_bytes(refuse(each))
         assert peak <= 8 * MIB, f"{peak / MIB:.1f} MiB for {each.name}"
 
 
@@ -110,4 +111,5 @@ def test_the_table_has_its_place() -> None:
     assert cli.put_in(page, "new\n") == "before\n<!-- measured: hostile -->\nnew\n<!-- end -->\nafter\n"
     with pytest.raises(SystemExit, match="no place"):
         cli.put_in("nothing", "new")
-    assert cli.put_in(cli.PAGE.read_text(encoding="utf-8"), "new\n").count("new\n") == 1
+    table = "| a table that is nowhere on the page |\n"
+    assert cli.put_in(cli.PAGE.read_text(encoding="utf-8"), table).count(table) == 1

@@ -98,14 +98,13 @@ class CborScan:
                 left, is_map = outer.pop()
                 continue
             first = data[position]
-            if left > _ENDLESS >> 1:
-                if first == _BREAK and not (is_map and left & 1):
+            if left > _ENDLESS >> 1 and not (is_map and left & 1):  # a key and its value are one
+                if first == _BREAK:
                     position, left = position + 1, 0
                     continue
-                if not (is_map and left & 1):  # a key and its value are one
-                    budget -= 1
-                    if budget < 0:
-                        raise self._too_many()
+                budget -= 1
+                if budget < 0:
+                    raise self._too_many()
             if is_map and not left & 1 and not first_key <= first < 0x80:
                 raise DecodeError(f"{_BAD_KEY} (byte {position})")
             left -= 1
@@ -132,17 +131,7 @@ class CborScan:
             elif count < 0:
                 count = _ENDLESS
             else:
-                if (
-                    self._byte_lists
-                    and major == 4
-                    and (after := _BYTES.after(data, position, count)) > position
-                ):
-                    position = after
-                    continue
-                budget = self._spend(budget, count)
-                if count > len(data) - position:
-                    raise IndexError
-                after = _after_run(data, position, count) if major == 4 else position
+                after, budget = self._pass(data, major, position, count, budget)
                 if after > position:
                     position = after
                     continue
@@ -151,10 +140,15 @@ class CborScan:
             left, is_map = count, major == 5
         return position
 
-    def _spend(self, budget: int, items: int) -> int:
-        if items > budget:
+    def _pass(self, data: bytes, major: int, position: int, count: int, budget: int) -> tuple[int, int]:
+        """Where an array ends that can be passed in one step, else where its items begin; and what is left of the budget."""
+        if self._byte_lists and major == 4 and (after := _BYTES.after(data, position, count)) > position:
+            return after, budget
+        if count > budget:
             raise self._too_many()
-        return budget - items
+        if count > len(data) - position:
+            raise IndexError
+        return _after_run(data, position, count) if major == 4 else position, budget - count
 
     def _too_many(self) -> DecodeError:
         return DecodeError(f"More than {self._items} values in one payload")

@@ -111,28 +111,27 @@ class MessagePackScan:
                 position = _after_extension(data, first, position)
                 continue
             makes_map, count, position = _head(data, first, position)
-            if count:
-                if len(outer) >= self._nesting:
-                    raise DecodeError(f"Nested deeper than {self._nesting}")
-                if (
-                    self._byte_lists
-                    and not makes_map
-                    and (after := _BYTES.after(data, position, count)) > position
-                ):
-                    position = after
-                    continue
-                budget -= count
-                if budget < 0:
-                    raise DecodeError(f"More than {self._items} values in one payload")
-                if count > len(data) - position:
-                    raise IndexError
-                if makes_map:
-                    members += count
-                after = position if makes_map else _after_run(data, position, count)
-                if after == position:
-                    outer.append((left, is_map))
-                    left, is_map = count << makes_map, makes_map
+            if len(outer) >= self._nesting:
+                raise DecodeError(f"Nested deeper than {self._nesting}")
+            if (
+                self._byte_lists
+                and not makes_map
+                and (after := _BYTES.after(data, position, count)) > position
+            ):
                 position = after
+                continue
+            budget -= count
+            if budget < 0:
+                raise DecodeError(f"More than {self._items} values in one payload")
+            if count > len(data) - position:
+                raise IndexError
+            if makes_map:
+                members += count
+            after = position if makes_map else _after_run(data, position, count)
+            if after == position:
+                outer.append((left, is_map))
+                left, is_map = count << makes_map, makes_map
+            position = after
         return position, members
 
 

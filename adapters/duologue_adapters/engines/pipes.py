@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import select
 import socket
 import stat
 
 import anyio
 import anyio.abc
 
+from duologue_adapters.pipe_ends import has_no_writer
 from duologue_adapters.ports import Link, Receiver
 
 READ_SIZE = 64 * 1024
@@ -20,13 +20,6 @@ DEAF = 0.1
 """Seconds until an end is given up that reads no more and has not hung up. One that has ended does both, one after the other."""
 
 READS_NO_MORE = "the other end reads no more"
-
-
-def has_no_writer(descriptor: int) -> bool:
-    """Whether the end of the stream comes after what is in the pipe. Of one that is closed already that may be wrong."""
-    poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
-    return any(event & (select.POLLHUP | select.POLLNVAL) for _, event in poll.poll(0))
 
 
 class Pipes:

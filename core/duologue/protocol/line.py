@@ -34,11 +34,6 @@ class Line:
     def __len__(self) -> int:
         return len(self.calls) + len(self.sends) + len(self.nested)
 
-    @property
-    def has_requests(self) -> bool:
-        """Whether a request waits, what is published aside."""
-        return bool(self.calls or self.sends or self.nested)
-
     def add_call(self, call: PendingCall, nested: bool) -> None:
         """A call gets into line, behind all that are there."""
         self._arrivals += 1

@@ -235,14 +235,14 @@ class Outgoing:
 
     @property
     def has_waiting(self) -> bool:
-        """Whether a request waits for room: `Line.has_requests`, and asked for each answer, so without a second call."""
+        """Whether a request waits for room, what is published aside."""
         line = self._line
         return bool(line.calls or line.sends or line.nested)
 
     @property
     def is_idle(self) -> bool:
         """Whether nobody waits for an answer, or for room, and no feed for room. Calls that were given up don't count."""
-        return not (len(self.pending) or self._line.has_requests or self._line.feeds)
+        return not (len(self.pending) or self.has_waiting or self._line.feeds)
 
     @property
     def waiting(self) -> int:
@@ -257,7 +257,7 @@ class Outgoing:
     def admit(self, now: float) -> None:
         """Let those who wait go on as far as there is room, in order; only calls that wait for answers let others pass."""
         line = self._line
-        while (self.room.is_blocked or line.has_requests or line.feeds) and self.room.in_outbox():
+        while (self.room.is_blocked or self.has_waiting or line.feeds) and self.room.in_outbox():
             place = line.first(self.pending.owed + len(line.nested) < self.room.owed_limit)
             if place is None:
                 return
