@@ -11,13 +11,13 @@ from hypothesis import Phase as Stage
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from tests.core.defects import close_twice, keep_the_permit, promise_too_much
 from tests.core.profiles import THOROUGH, look
 from tests.core.story import Story
 from tests.core.story_tables import STEPS, Choice, small_limits
 
 from duologue.protocol.budget import CallBudget
 from duologue.protocol.ending import Ending
-from duologue.protocol.events import IncomingRequest
 from duologue.protocol.intake import Intake
 from duologue.protocol.outbox import Outbox
 from duologue.protocol.running import Running
@@ -109,36 +109,9 @@ def test_long_stories_go_as_the_model_says() -> None:
 # -- can it fail? ----------------------------------------------------------------------------------------
 
 
-def keep_the_permit(patch: pytest.MonkeyPatch) -> None:
-    """A failed call does not give its permit back: weak point 2 of the original."""
-    fail = Running.fail
-
-    def broken(self: Running, request: IncomingRequest, *rest: Any) -> None:
-        request.permit = False
-        fail(self, request, *rest)
-
-    patch.setattr(Running, "fail", broken)
-
-
 def keep_the_frame(patch: pytest.MonkeyPatch) -> None:
     """The frame of a cancelled call leaves nevertheless."""
     patch.setattr(Outbox, "remove_calls", lambda self, call_ids: None)
-
-
-def close_twice(patch: pytest.MonkeyPatch) -> None:
-    """The end is told twice: weak point 17."""
-    finish = Ending._finish
-
-    def broken(self: Ending, *rest: Any) -> None:
-        finish(self, *rest)
-        self._events.append(self._events[-1])
-
-    patch.setattr(Ending, "_finish", broken)
-
-
-def promise_too_much(patch: pytest.MonkeyPatch) -> None:
-    """`executed` says no though bytes have left."""
-    patch.setattr(Outbox, "was_handed_out", lambda self, call_id: False)
 
 
 def wake_nobody(patch: pytest.MonkeyPatch) -> None:

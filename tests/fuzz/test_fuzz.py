@@ -6,19 +6,15 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
+from tests.core.defects import close_twice, keep_the_permit, promise_too_much
 from tests.fuzz.choices import Choices, cut, pieces
 from tests.fuzz.cli import inputs_of, main, replay
 from tests.fuzz.runs import HERE, ROOT, Outcome
 from tests.fuzz.targets import find
 
-from duologue.protocol.ending import Ending
-from duologue.protocol.events import IncomingRequest
 from duologue.protocol.frames import LengthPrefixedDecoder
-from duologue.protocol.outbox import Outbox
-from duologue.protocol.running import Running
 from duologue_adapters.layers.websocket import base
 from duologue_adapters.zeromq.session import Session
 from duologue_wireformats.cbor_scan import CborScan
@@ -29,33 +25,6 @@ from duologue_wireformats.messagepack_scan import MessagePackScan
 def forget_the_pieces(patch: pytest.MonkeyPatch) -> None:
     """What is left of a chunk gets lost."""
     patch.setattr(LengthPrefixedDecoder, "_keep_rest", lambda self, chunk, offset: self._chunks.popleft())
-
-
-def keep_the_permit(patch: pytest.MonkeyPatch) -> None:
-    """A failed call does not give its permit back."""
-    fail = Running.fail
-
-    def broken(self: Running, request: IncomingRequest, *rest: Any) -> None:
-        request.permit = False
-        fail(self, request, *rest)
-
-    patch.setattr(Running, "fail", broken)
-
-
-def close_twice(patch: pytest.MonkeyPatch) -> None:
-    """The end is told twice."""
-    finish = Ending._finish
-
-    def broken(self: Ending, *rest: Any) -> None:
-        finish(self, *rest)
-        self._events.append(self._events[-1])
-
-    patch.setattr(Ending, "_finish", broken)
-
-
-def promise_too_much(patch: pytest.MonkeyPatch) -> None:
-    """`executed` says no though bytes have left."""
-    patch.setattr(Outbox, "was_handed_out", lambda self, call_id: False)
 
 
 def count_no_items(patch: pytest.MonkeyPatch) -> None:
