@@ -49,6 +49,8 @@ _MEMORY = (
     Metric("client_pss_kib", "KiB", 1),
 )
 
+_PROCESSOR = Metric("cpu_us", "us", 2)
+
 _ALL = (
     Case("one", "one call at a time", "one", (_CALLS, Metric("p50_us", "us"))),
     Case("c64", "64 calls outstanding", "calls", (_CALLS,), outstanding=64),
@@ -68,17 +70,26 @@ _ALL = (
     ),
     Case("idle", "memory of one idle connection", "idle", _MEMORY),
     Case(
+        "cpu64",
+        "processor time of the server for a call, 64 outstanding",
         "cpu",
-        "processor time of the server for each call, 64 outstanding",
-        "cpu",
-        (Metric("cpu_us", "us", 2),),
+        (_PROCESSOR,),
         outstanding=64,
+    ),
+    Case(
+        "cpu256",
+        "processor time of the server for a call, 256 outstanding",
+        "cpu",
+        (_PROCESSOR,),
+        outstanding=256,
     ),
 )
 
 CASES = {case.name: case for case in _ALL}
 
-FOR_ANY = frozenset(CASES) - {"frame1m", "cpu"}
+PROCESSOR_CASES = frozenset(case.name for case in _ALL if case.kind == "cpu")
+
+FOR_ANY = frozenset(CASES) - PROCESSOR_CASES - {"frame1m"}
 """The cases that every RPC library has: few let one send a frame as it is, and processor time is for what is in between."""
 
 FOR_TRANSPORTS = frozenset({"one", "c64", "sends", "echo1m"})

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from benchmarks.cases import PROCESSOR_CASES
 from benchmarks.load import BARRIER_SECONDS
 from benchmarks.memory import is_measurable
 from benchmarks.results import Figures, Results
@@ -89,7 +90,7 @@ async def _cases_of(subject: str, plan: Plan, results: Results) -> set[str]:
             results.skipped[subject] = child.last_words(1) or "it did not start"
             plan.tell(f"{subject} is skipped: {results.skipped[subject]}")
             return set()
-    return cases if is_measurable() else cases - {"idle", "cpu"}
+    return cases if is_measurable() else cases - PROCESSOR_CASES - {"idle"}
 
 
 async def _measure(subject: str, case: str, plan: Plan) -> Figures:

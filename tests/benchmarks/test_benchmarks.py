@@ -56,11 +56,11 @@ def test_the_other_cases_of_transports(tmp_path: Path, subject: str) -> None:
 
 def test_what_a_relay_costs(tmp_path: Path) -> None:
     """The processor time of the process in the middle, beside that of one that answers itself."""
-    _, printed, figures = run(tmp_path, "--only=duologue,duologue-relay", "--case=cpu", "--check")
-    assert all(
-        figures["summary"][name]["cpu"]["cpu_us"]["median"] > 0 for name in ("duologue", "duologue-relay")
-    )
-    assert "cpu: duologue-relay at most 1.2 x duologue" in printed
+    _, printed, figures = run(tmp_path, "--only=duologue,duologue-relay", "--case=cpu64,cpu256", "--check")
+    summary = figures["summary"]
+    names, cases = ("duologue", "duologue-relay"), ("cpu64", "cpu256")
+    assert all(summary[name][case]["cpu_us"]["median"] > 0 for name in names for case in cases)
+    assert "cpu256: duologue-relay at most 1.2 x duologue" in printed
 
 
 def test_floors_are_looked_at(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 
+from benchmarks.cases import PROCESSOR_CASES
 from benchmarks.runtimes import Runtime
 from benchmarks.subjects.base import HOST, Subject
 from benchmarks.subjects.messages import bench
@@ -43,5 +44,5 @@ def _started_provider(wireformat: str) -> tuple[subprocess.Popen[bytes], str]:
 def make(runtime: Runtime, wireformat: str) -> Subject:
     """The subject, in the wire format that the run asks for."""
     relay = Relay(runtime, wireformat, "tcp")
-    relay.cases = frozenset({"one", "c64", "cpu"})
+    relay.cases = frozenset({"one", "c64"}) | PROCESSOR_CASES
     return relay
