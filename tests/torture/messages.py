@@ -47,6 +47,10 @@ class Held(Message[dict[str, int]]):
     """What the process holds now."""
 
 
+class Trim(Message[None]):
+    """Give back to the system what is free."""
+
+
 class Release(Message[None]):
     """Let the handlers of `Keep` end: those that run now, and all that come."""
 
@@ -60,4 +64,4 @@ class Push(Message[int]):
 
 tools = Namespace("tools", [Add, Echo, Hold, Work, Say, Keep])
 news = Namespace("news", [Tick])
-control = Namespace("control", [Held, Push, Release])
+control = Namespace("control", [Held, Trim, Push, Release])

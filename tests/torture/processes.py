@@ -16,7 +16,7 @@ from typing import Any
 import anyio
 import anyio.to_thread
 from tests.adapters.common import ROOT, environment
-from tests.torture.messages import Held, Push, Release, control
+from tests.torture.messages import Held, Push, Release, Trim, control
 from tests.torture.setting import MIB, Setting
 from tests.torture.victim import Plan
 
@@ -111,6 +111,11 @@ class Server(Process):
     async def held(self) -> dict[str, int]:
         """What it holds now."""
         return await self.control.remote(control).call(Held(), timeout=60)
+
+    async def trimmed(self) -> int:
+        """Bytes that are resident when all that is free was given back."""
+        await self.control.remote(control).call(Trim(), timeout=60)
+        return self.memory
 
     async def push(self, count: int, size: int) -> int:
         """Have it send to all of its peers."""

@@ -7,6 +7,8 @@ one who has started it.
 from __future__ import annotations
 
 import asyncio
+import ctypes
+import gc
 import json
 import logging
 import os
@@ -28,6 +30,7 @@ from tests.torture.messages import (
     Release,
     Say,
     Tick,
+    Trim,
     Work,
     control,
     news,
@@ -84,6 +87,7 @@ class Victim:
         for handler in (self.add, self.echo, self.hold, self.work, self.say, self.keep):
             self.services.handler(cast("Any", handler))
         self.controls.handler(self.held)
+        self.controls.handler(self.trim)
         self.controls.handler(self.push)
         self.controls.handler(self.release)
         self.released = anyio.Event()
@@ -147,6 +151,10 @@ class Victim:
             "said": self.said,
             "lines": self.lines.count,
         }
+
+    async def trim(self, msg: Trim) -> None:
+        gc.collect()
+        ctypes.CDLL(None).malloc_trim(0)
 
     def greet(self, peer: Peer) -> None:
         if self.plan.subscribes:
