@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 
 import pytest
 from tests.core.harness import ECHO, Solo, TestRoute, call_frame
@@ -163,6 +164,7 @@ def test_an_event_says_whose_it_is(
     event: RequestFailed | ErrorReported | PeerClosed | RelayTargetLost | EventsMissed, text: str
 ) -> None:
     """The driver knows who the remote is, and sets it; the state machine does not."""
+    event = copy(event)  # the one of the table may be wanted again
     assert event.peer == ""
     assert repr(event) == f"{text})"
     event.peer = "worker (10.0.0.1:7)"
