@@ -13,6 +13,7 @@ from duologue_adapters.context import RequestContext, current_request
 from duologue_adapters.engines.endings import end_of_process_in
 from duologue_adapters.ports import Engine
 from duologue_adapters.relaying import Relayer
+from duologue_adapters.time_slice import TimeSlice
 from duologue_adapters.workers import DeferredWorkers, EagerWorkers
 
 if TYPE_CHECKING:
@@ -25,11 +26,6 @@ _TASK, _INLINE, _RELAY = (
     Mode.RELAY,
 )  # a member of an enum is slow to look up on some versions
 
-INLINE_TIME = 0.05
-"""Seconds for which requests run in place without a break: half of what one frame may take (docs/faults.md, row 48). Each that is
-published costs as much as there are subscribers, and a thousand may have come at once: given to 1,000 subscribers, those
-stopped the loop for 12 s. With a tenth of this it takes more than twice as long in all, since less leaves in one write."""
-
 
 class Dispatcher:
     """Runs the requests of one connection. Each ends with exactly one of `respond`, `fail` and `done`."""
@@ -37,13 +33,14 @@ class Dispatcher:
     __slots__ = (
         "_connection",
         "_engine",
-        "_inline_ends",
         "_now",
         "_peer",
         "_running_threads",
+        "_slice",
         "_threads",
         "_workers",
         "add",
+        "begin",
         "run_ready",
     )
 
@@ -52,12 +49,14 @@ class Dispatcher:
         self._engine = engine
         self._now = engine.now
         self._connection = connection
-        self._inline_ends = 0.0
+        self._slice = time_slice = TimeSlice(engine.now)
+        self.begin = time_slice.begin
+        """Requests are about to be started: a time slice begins."""
         self._threads = 0
         """How many threads the engine allows for this peer, until it is closed and the last of them has ended."""
         self._running_threads = 0
         self._workers = (EagerWorkers if engine.starts_at_once else DeferredWorkers)(
-            peer, engine, connection, self.raised
+            peer, engine, connection, self.raised, time_slice
         )
         self.add = self._workers.add
         """Collect a request that runs as a task."""
@@ -65,8 +64,8 @@ class Dispatcher:
         """Run the requests that `start` has collected."""
 
     def start(self, request: IncomingRequest) -> bool:
-        """Run a request, at once or with the next `run_ready`. Says whether others should have their turn now: what ran in
-        place has taken `INLINE_TIME` since `begin`.
+        """Run a request, at once or with the next `run_ready`. Says whether others should have their turn now: it ran in place, and
+        the time is over.
         """
         route = request.route
         assert route is not None
@@ -77,26 +76,16 @@ class Dispatcher:
             self.end_cancelled(request)  # an earlier handler has closed the connection
         elif mode is _INLINE:
             self._run_inline(request, route)
-            return self._is_time_over()
+            return self._slice.is_over()
         elif mode is _RELAY:
             Relayer(self._peer, self._engine, self._connection).start(request)
-            return self._is_time_over()
+            return self._slice.is_over()
         else:
             if not self._threads:
                 self._allow_threads()
             self._running_threads += 1
             request.handler = ThreadRun(self, request, route, self._engine)
         return False
-
-    def begin(self) -> None:
-        """Requests are about to be started. From the first on that runs in place their time counts."""
-        self._inline_ends = 0.0
-
-    def _is_time_over(self) -> bool:
-        now = self._now()
-        if not self._inline_ends:
-            self._inline_ends = now + INLINE_TIME
-        return now >= self._inline_ends
 
     def _allow_threads(self) -> None:
         """As many as there can be handlers at once: with fewer, those who wait could keep out the one they wait for."""

@@ -4,6 +4,8 @@ No handler may hold up another, so each could have a task of its own. But most h
 than all the rest of a small request. So requests that are ready together share one task, which runs them in turn for
 as long as none waits. The first that does keeps the task, and another task goes on with the others.
 
+When the connection's time slice is over the rest waits until all else in the event loop has had its turn.
+
 What a handler leaves behind in its context, or does to its task, must not be seen by the next: then, too, another
 task goes on.
 """
@@ -22,6 +24,7 @@ from duologue.protocol.events import IncomingRequest
 from duologue.protocol.routes import Route
 from duologue_adapters.context import RequestContext, current_request
 from duologue_adapters.ports import Engine, Job
+from duologue_adapters.time_slice import TimeSlice
 
 if TYPE_CHECKING:
     from duologue_adapters.driver import Driver
@@ -42,11 +45,14 @@ _ALONE = 0
 class Workers(ABC):
     """Runs requests that are ready."""
 
-    def __init__(self, peer: Driver, engine: Engine, connection: Connection, raised: Raised) -> None:
+    def __init__(
+        self, peer: Driver, engine: Engine, connection: Connection, raised: Raised, time_slice: TimeSlice
+    ) -> None:
         self._peer = peer
         self._engine = engine
         self._connection = connection
         self._raised = raised
+        self._slice = time_slice
         self._ready: deque[IncomingRequest] = deque()
         self.add: Callable[[IncomingRequest], None] = self._ready.append
         """It is ready: `run_ready` will run it."""
@@ -71,8 +77,10 @@ class Workers(ABC):
             return True
         return False
 
-    async def _work(self, ready: deque[IncomingRequest], turn: int) -> None:
-        """The body of this loop is what every request costs, so nothing is called that need not be.
+    async def _work(self, ready: deque[IncomingRequest], turn: int, ends: float) -> None:
+        """Run them in turn until `ends`, but one of them in any case.
+
+        The body of this loop is what every request costs, so nothing is called that need not be.
 
         What is answered leaves in batches. The first are small, so that the other end has something to do while the
         rest is run here: both work at the same time.
@@ -100,11 +108,13 @@ class Workers(ABC):
                 answer = await route.run(request.payload, context, request.cid != 0)
             except BaseException as exc:
                 raised(request, exc)
+                at = now()
             else:
+                at = now()
                 if request.cid:
-                    respond(request, answer, now(), True)
+                    respond(request, answer, at, True)
                 else:
-                    done(request, now(), True)
+                    done(request, at, True)
             if self._turn != turn:
                 peer.touch()
                 return
@@ -113,23 +123,36 @@ class Workers(ABC):
                 peer.touch()
                 return
             left -= 1
+            if at >= ends:
+                peer.push()
+                return
             if not left or not ready:
                 left = batch = min(2 * batch, LARGEST_BATCH)
                 peer.push()
 
 
 class EagerWorkers(Workers):
-    """Where a task's first step is run as it is made: what does not wait has ended when `run_ready` returns."""
+    """Where a task's first step is run as it is made: what does not wait has ended when `run_ready` returns, or its time was over."""
+
+    _is_over = False
+    """So it was, and the rest will be run soon."""
 
     def run_ready(self) -> None:
-        while self._ready:
+        while self._ready and not self._is_over:
             self._turn += 1
-            job = self._engine.start(self._work(self._ready, self._turn))
+            job = self._engine.start(self._work(self._ready, self._turn, self._slice.ends()))
             if job is not None:
                 if self._current is not None:
                     self._current.handler = job
                     self._current = None
                 self._turn += 1
+            if self._ready and self._slice.is_over():
+                self._is_over = True
+                self._engine.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        self._is_over = False
+        self._peer.drive()
 
 
 class DeferredWorkers(Workers):
@@ -139,8 +162,10 @@ class DeferredWorkers(Workers):
     their own from then on.
     """
 
-    def __init__(self, peer: Driver, engine: Engine, connection: Connection, raised: Raised) -> None:
-        super().__init__(peer, engine, connection, raised)
+    def __init__(
+        self, peer: Driver, engine: Engine, connection: Connection, raised: Raised, time_slice: TimeSlice
+    ) -> None:
+        super().__init__(peer, engine, connection, raised, time_slice)
         self.add = self._add
         self._job: Job | None = None
         self._has_begun = False
@@ -148,7 +173,7 @@ class DeferredWorkers(Workers):
 
     def _add(self, request: IncomingRequest) -> None:
         if request.route in self._waiting_routes:
-            request.handler = self._engine.start(self._work(deque((request,)), _ALONE))
+            request.handler = self._engine.start(self._work(deque((request,)), _ALONE, 0.0))
         else:
             self._ready.append(request)
 
@@ -168,7 +193,8 @@ class DeferredWorkers(Workers):
 
     async def _begin(self, turn: int) -> None:
         self._has_begun = True
-        await self._work(self._ready, turn)
+        # It runs when others may have had their turn since it was started, so it has one of its own.
+        await self._work(self._ready, turn, self._slice.from_now())
 
     def _note_begun(self, job: object) -> None:
         if job is self._job:  # not an earlier one, that has ended only now

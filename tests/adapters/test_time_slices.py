@@ -1,4 +1,4 @@
-"""Many requests that run in place: they take turns with all else that the event loop has to do."""
+"""Many requests whose handlers do not wait: they take turns with all else that the event loop has to do."""
 
 from __future__ import annotations
 
@@ -33,19 +33,25 @@ noting = Namespace("noting", [Note])
 
 
 class Notes:
-    """A service that runs in place, and what it was asked."""
+    """A service, and what it was asked."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, inline: bool = True) -> None:
         self.got: list[int] = []
         self.aborts_at = -1
         self.services = Services(noting)
-        self.services.handler(Note, self.note, inline=True)
+        if inline:
+            self.services.handler(Note, self.note, inline=True)
+        else:
+            self.services.handler(Note, self.note_in_task)
 
     def note(self, msg: Note, ctx: Context) -> int:
         self.got.append(msg.number)
         if msg.number == self.aborts_at:
             cast("DriverPeer", ctx.peer).abort()
         return msg.number
+
+    async def note_in_task(self, msg: Note, ctx: Context) -> int:
+        return self.note(msg, ctx)
 
 
 def burst(peer: Peer, *, is_call: bool) -> bytes:
@@ -57,11 +63,12 @@ def burst(peer: Peer, *, is_call: bool) -> bytes:
 
 
 @pytest.mark.fault(48)
+@pytest.mark.parametrize("inline", [False, True])
 @pytest.mark.parametrize("is_call", [False, True])
-async def test_others_have_their_turn(is_call: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_others_have_their_turn(is_call: bool, inline: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """When they have run for long enough others go on, and then the rest is run, in order; nothing is lost."""
-    monkeypatch.setattr("duologue_adapters.dispatch.INLINE_TIME", 0.0)
-    notes = Notes()
+    monkeypatch.setattr("duologue_adapters.time_slice.LENGTH", 0.0)
+    notes = Notes(inline=inline)
     seen: list[int] = []
     async with serve(TCP, notes.services, wireformat="msgpack") as server, raw_client(server.url) as raw:
         peer = await first_peer(server)
@@ -84,7 +91,7 @@ async def test_others_have_their_turn(is_call: bool, monkeypatch: pytest.MonkeyP
 @pytest.mark.fault(48)
 async def test_what_is_published_does_not_stop_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     """A burst of messages to be published is the case that matters: each of them costs as much as there are subscribers."""
-    monkeypatch.setattr("duologue_adapters.dispatch.INLINE_TIME", 0.0)
+    monkeypatch.setattr("duologue_adapters.time_slice.LENGTH", 0.0)
     topic, got, seen = PubSub(noting), list[int](), set[int]()
     topic.listen(lambda message: got.append(cast("Note", message).number))
     async with serve(TCP, topic, wireformat="msgpack") as server, raw_client(server.url) as raw:
@@ -96,10 +103,11 @@ async def test_what_is_published_does_not_stop_the_loop(monkeypatch: pytest.Monk
     assert len(seen) > COUNT // 4
 
 
-async def test_the_end_comes_behind_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("inline", [False, True])
+async def test_the_end_comes_behind_what_is_left(inline: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """A remote sends and hangs up: all of it is handled before the end is told."""
-    monkeypatch.setattr("duologue_adapters.dispatch.INLINE_TIME", 0.0)
-    notes = Notes()
+    monkeypatch.setattr("duologue_adapters.time_slice.LENGTH", 0.0)
+    notes = Notes(inline=inline)
     async with serve(TCP, notes.services, wireformat="msgpack", limits=QUICK) as server:
         async with raw_client(server.url) as raw:
             peer = await first_peer(server)
@@ -109,13 +117,14 @@ async def test_the_end_comes_behind_what_is_left(monkeypatch: pytest.MonkeyPatch
         assert event.reason is CloseReason.CLOSED_BY_REMOTE
 
 
+@pytest.mark.parametrize("inline", [False, True])
 @pytest.mark.parametrize("is_call", [False, True])
 async def test_a_connection_that_is_cut_with_some_left(
-    is_call: bool, monkeypatch: pytest.MonkeyPatch
+    is_call: bool, inline: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By one of them: none that is left is run, nothing is held for any, and the end is told at once."""
-    monkeypatch.setattr("duologue_adapters.dispatch.INLINE_TIME", 0.0)
-    notes = Notes()
+    monkeypatch.setattr("duologue_adapters.time_slice.LENGTH", 0.0)
+    notes = Notes(inline=inline)
     notes.aborts_at = COUNT // 2
     async with serve(TCP, notes.services, wireformat="msgpack") as server, raw_client(server.url) as raw:
         peer = await first_peer(server)
