@@ -36,12 +36,12 @@ class Dispatcher:
         "_now",
         "_peer",
         "_running_threads",
-        "_slice",
         "_threads",
         "_workers",
         "add",
         "begin",
         "run_ready",
+        "time_slice",
     )
 
     def __init__(self, peer: Driver, engine: Engine, connection: Connection) -> None:
@@ -49,7 +49,7 @@ class Dispatcher:
         self._engine = engine
         self._now = engine.now
         self._connection = connection
-        self._slice = time_slice = TimeSlice(engine.now)
+        self.time_slice = time_slice = TimeSlice(engine, peer.drive)
         self.begin = time_slice.begin
         """Requests are about to be started: a time slice begins."""
         self._threads = 0
@@ -62,6 +62,11 @@ class Dispatcher:
         """Collect a request that runs as a task."""
         self.run_ready = self._workers.run_ready
         """Run the requests that `start` has collected."""
+
+    @property
+    def has_ready(self) -> bool:
+        """Whether a request was collected that has not begun."""
+        return self._workers.has_ready
 
     def start(self, request: IncomingRequest) -> bool:
         """Run a request, at once or with the next `run_ready`. Says whether others should have their turn now: it ran in place, and
@@ -76,10 +81,10 @@ class Dispatcher:
             self.end_cancelled(request)  # an earlier handler has closed the connection
         elif mode is _INLINE:
             self._run_inline(request, route)
-            return self._slice.is_over()
+            return self.time_slice.is_over()
         elif mode is _RELAY:
             Relayer(self._peer, self._engine, self._connection).start(request)
-            return self._slice.is_over()
+            return self.time_slice.is_over()
         else:
             if not self._threads:
                 self._allow_threads()

@@ -82,6 +82,7 @@ class Driver(Peer, Receiver):
         self.relays = relays = connection.relays
         relays.name, relays.wireformat, relays.on_work = name or link.address, wireformat.name, self.touch
         self._dispatcher = Dispatcher(self, engine, connection)
+        self._slice = self._dispatcher.time_slice
         self.is_driving = False
         """It looks at the core right now, so whoever gives a command need not ask for that."""
         self._is_scheduled = False
@@ -181,7 +182,10 @@ class Driver(Peer, Receiver):
         finally:
             self.is_driving = False
         if self._undispatched:
-            self.touch()
+            if not self._slice.is_paused:
+                self.touch()
+        elif self._slice.is_busy and not self._dispatcher.has_ready:
+            self._slice.note_done()
         if connection.wants_read is not self._is_reading:
             self._switch_reading()
         deadline = connection.next_deadline()
@@ -193,11 +197,17 @@ class Driver(Peer, Receiver):
 
     def _dispatch(self, events: list[Event]) -> None:
         start = self._dispatcher.start
-        if self._undispatched:
+        has_left = bool(self._undispatched)
+        if has_left:
             events = self._undispatched + events
+            if self._slice.is_paused and self._connection.phase is not Phase.CLOSED:
+                self._undispatched = events
+                return
             self._undispatched = []
         rest = iter(events)
         try:
+            if has_left:
+                self._dispatcher.run_ready()  # what was left of them came before what is left of the events
             for _ in range(0, len(events), FLUSH_EVERY):
                 for event in islice(rest, FLUSH_EVERY):
                     # The kinds that come with every message are told apart by the cheapest question there is.
@@ -209,6 +219,8 @@ class Driver(Peer, Receiver):
                     elif type(event) is CallReceived or type(event) is SendReceived:
                         if start(event) and self._connection.phase is not Phase.CLOSED:
                             self._undispatched = list(rest)  # others have their turn now, and then these
+                            if self._undispatched:
+                                self._slice.pause()
                             break
                     else:
                         self._dispatch_other(event)

@@ -11,6 +11,8 @@ from typing import Any, Protocol
 
 import anyio.abc
 
+from duologue_adapters.time_slice import TimeSlices
+
 HEARTBEAT = 20.0
 """Seconds of silence after which an end asks whether the other is there, and after which, unanswered, it is gone. Proxies and
 routers forget a connection that is silent for a minute, some of them sooner."""
@@ -95,6 +97,9 @@ class Engine(ABC):
 
     starts_at_once: bool
     """Whether `start` runs the first step of a coroutine before it returns."""
+
+    time_slices: TimeSlices
+    """For how long the requests of one connection run until all else in the event loop has its turn."""
 
     cancel_requests: Callable[[], Callable[[], int]]
     """For the task that runs now: a function that counts how often it was asked to end, and has not ended."""

@@ -61,6 +61,11 @@ class Workers(ABC):
         self._turn = 0
         """The number of that worker. One whose handler has waited has lost its turn, and ends with its request."""
 
+    @property
+    def has_ready(self) -> bool:
+        """Whether a request waits to be run."""
+        return bool(self._ready)
+
     @abstractmethod
     def run_ready(self) -> None:
         """Run what is ready, or see to it that it is run soon."""
@@ -124,6 +129,8 @@ class Workers(ABC):
                 return
             left -= 1
             if at >= ends:
+                if ready and turn:
+                    self._slice.note_left()
                 peer.push()
                 return
             if not left or not ready:
@@ -134,25 +141,22 @@ class Workers(ABC):
 class EagerWorkers(Workers):
     """Where a task's first step is run as it is made: what does not wait has ended when `run_ready` returns, or its time was over."""
 
-    _is_over = False
-    """So it was, and the rest will be run soon."""
+    _over_in = 0
+    """The time slice that was over while they ran. The rest will be run in the next."""
 
     def run_ready(self) -> None:
-        while self._ready and not self._is_over:
+        time_slice = self._slice
+        while self._ready and self._over_in != time_slice.number:
             self._turn += 1
-            job = self._engine.start(self._work(self._ready, self._turn, self._slice.ends()))
+            job = self._engine.start(self._work(self._ready, self._turn, time_slice.ends()))
             if job is not None:
                 if self._current is not None:
                     self._current.handler = job
                     self._current = None
                 self._turn += 1
-            if self._ready and self._slice.is_over():
-                self._is_over = True
-                self._engine.call_soon(self._go_on)
-
-    def _go_on(self) -> None:
-        self._is_over = False
-        self._peer.drive()
+            if self._ready and time_slice.is_over():
+                self._over_in = time_slice.number
+                time_slice.pause()
 
 
 class DeferredWorkers(Workers):

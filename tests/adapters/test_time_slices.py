@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import AsyncExitStack
 from typing import cast
 
 import anyio
@@ -29,14 +31,19 @@ class Note(Message[int]):
     number: int
 
 
-noting = Namespace("noting", [Note])
+class Quick(Message[None]):
+    """It takes no time."""
+
+
+noting = Namespace("noting", [Note, Quick])
 
 
 class Notes:
     """A service, and what it was asked."""
 
-    def __init__(self, *, inline: bool = True) -> None:
+    def __init__(self, *, inline: bool = True, seconds: float = 0.0) -> None:
         self.got: list[int] = []
+        self.seconds = seconds
         self.aborts_at = -1
         self.services = Services(noting)
         if inline:
@@ -46,6 +53,7 @@ class Notes:
 
     def note(self, msg: Note, ctx: Context) -> int:
         self.got.append(msg.number)
+        time.sleep(self.seconds)
         if msg.number == self.aborts_at:
             cast("DriverPeer", ctx.peer).abort()
         return msg.number
@@ -54,12 +62,17 @@ class Notes:
         return self.note(msg, ctx)
 
 
-def burst(peer: Peer, *, is_call: bool) -> bytes:
+def burst(peer: Peer, *, is_call: bool, count: int = COUNT) -> bytes:
     """As many requests as one read gives."""
     encode = peer.wireformat.codec(Note).encode
     return b"".join(
-        frame(noting.sid(Note), (number + 1) * is_call, encode(Note(number))) for number in range(COUNT)
+        frame(noting.sid(Note), (number + 1) * is_call, encode(Note(number))) for number in range(count)
     )
+
+
+def busy(peer: Peer) -> int:
+    """How many connections of a server have more to do than a time slice holds."""
+    return cast("DriverPeer", peer)._engine.time_slices.busy
 
 
 @pytest.mark.fault(48)
@@ -132,4 +145,48 @@ async def test_a_connection_that_is_cut_with_some_left(
         await peer.wait_closed()
         assert notes.got == list(range(COUNT // 2 + 1))
         await until(lambda: State(peer).is_idle and not tuple(server.peers))
+        assert not busy(peer)
     collect()
+
+
+@pytest.mark.fault(48)
+@pytest.mark.parametrize("inline", [False, True])
+async def test_many_connections_share_the_time(inline: bool) -> None:
+    """Ten of them bring more than a slice holds in the same moment, and no pass of the loop is ten times as long for that."""
+    at_once, each = 10, 60
+    notes = Notes(inline=inline, seconds=0.001)
+    most = 0
+    async with serve(TCP, notes.services, wireformat="msgpack") as server, AsyncExitStack() as stack:
+        raws = [await stack.enter_async_context(raw_client(server.url)) for _ in range(at_once)]
+        await until(lambda: len(tuple(server.peers)) == at_once)
+        peer = await first_peer(server)
+        async with anyio.create_task_group() as group:
+            for raw in raws:
+                group.start_soon(raw.send, burst(peer, is_call=False, count=each))
+            while len(notes.got) < at_once * each:
+                before = len(notes.got)
+                await turn()
+                most = max(most, len(notes.got) - before)
+        assert sorted(notes.got) == sorted(list(range(each)) * at_once)
+        # With a whole slice for each of them they were 500. The first of them don't know yet that others come.
+        assert most < 300
+        await until(lambda: not busy(peer))
+
+
+async def test_what_came_first_is_run_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests that run in place use up one slice after the other: tasks that came before them don't wait for the last of them."""
+    monkeypatch.setattr("duologue_adapters.time_slice.LENGTH", 0.01)
+    notes, count = Notes(seconds=0.002), 50
+    at: list[int] = []
+
+    @notes.services.handler
+    async def quick(msg: Quick) -> None:
+        at.append(len(notes.got))
+
+    async with serve(TCP, notes.services, wireformat="msgpack") as server, raw_client(server.url) as raw:
+        peer = await first_peer(server)
+        one = frame(noting.sid(Quick), 0, peer.wireformat.codec(Quick).encode(Quick()))
+        await raw.send(count * one + burst(peer, is_call=False))
+        await until(lambda: len(notes.got) == COUNT and len(at) == count)
+        assert at[-1] < COUNT // 2
+        await until(lambda: State(peer).is_idle and not busy(peer))

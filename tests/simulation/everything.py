@@ -48,6 +48,9 @@ CALM_EVERY = 4
 PART = 100
 """Seeds that a process gets at once."""
 
+DELIVERY = 30.0
+"""Seconds of virtual time in which all that was sent in a calm world has long been handled."""
+
 LONGEST = 400.0
 """Seconds of virtual time after which the clients are left to themselves: the faults stop."""
 
@@ -95,6 +98,8 @@ class Play:
         self.budget = CallBudget(world.random.choice((1, 3, 10)), lent_limit=world.random.choice((5, 50)))
         self.servers: list[str] = []
         """Whom clients connect to: servers, and relays before them."""
+        self.providers: tuple[str, ...] = ()
+        """Those of them that are no relays."""
         self.ends = 0
         self.all_ended = anyio.Event()
 
@@ -119,7 +124,7 @@ class Play:
             await world.serve(
                 name, [self.services, self.ticks], on_peer=greet if publishes else None, **self.settings()
             )
-        providers = tuple(self.servers)
+        self.providers = providers = tuple(self.servers)
         for number in range(random.choice((0, 1, 1, 2))):
             name = f"relay{number}"
             self.servers.append(name)
@@ -179,12 +184,25 @@ def check(play: Play) -> None:
     if play.calm:
         late = {name: count for name, count in journal.outcomes.items() if "Timeout" in name}
         assert not late, f"nothing was slow, and yet: {late}"
+        lost = [token for token in journal.sent if token not in journal.begun]
+        dropped = sum(end.connection.incoming.calls.dropped for end in world.watch.ends.values())
+        told = world.trace.text.count(
+            "one-way message) of"
+        )  # as by a relay to which nobody had come who could handle it
+        assert len(lost) <= dropped + told, f"sent, and neither handled nor dropped: {lost}"
     if world.has_corrupted:
         return  # a call may have become another one on its way
     twice = [token for token, count in journal.begun.items() if count > 1]
     assert not twice, f"begun more than once: {twice}"
     untrue = [token for token in journal.not_executed if token in journal.begun]
     assert not untrue, f"said to be not executed, and their handlers have begun: {untrue}"
+    assert not journal.overlapping, f"begun while others had the turn: {journal.overlapping}"
+    places = {token: place for place, token in enumerate(journal.begun)}
+    for lane in journal.lanes:
+        begun = [token for token in lane if token in places]
+        assert begun == sorted(begun, key=places.__getitem__), (
+            f"sent in the order of {begun}, and begun in another"
+        )
     missing = [token for token in journal.executed if token not in journal.begun]
     assert not missing, f"said to be executed, and their handlers never began: {missing}"
 
@@ -200,6 +218,8 @@ def run(seed: int, play_of: Callable[[World, Journal, bool], Play] = Play) -> Ou
     async def scenario(world: World) -> None:
         play = play_of(world, Journal(), seed % CALM_EVERY == 0)
         await play.run()
+        if play.calm:
+            await world.sleep(DELIVERY)
         check(play)
 
     return simulate(
@@ -209,6 +229,7 @@ def run(seed: int, play_of: Callable[[World, Journal, bool], Play] = Play) -> Ou
         # Relays wait as long, where the answer was lost by corruption.
         patience=None if seed % CALM_EVERY == 0 else 60.0,
         eager=seed % 2 == 1 or seed % 8 == 0,
+        in_turns=seed % 3 == 0,
         replay=f"python tests/simulation/everything.py --first {seed} --seeds 1 --trace",
     )
 

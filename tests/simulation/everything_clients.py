@@ -26,7 +26,6 @@ from duologue import (
     ConnectFailed,
     DuologueError,
     Executed,
-    Message,
     Peer,
     Services,
     connect,
@@ -50,6 +49,10 @@ class Client:
         self.screen = Services(ticker)
         self.screen.handler(Tick, self._show)
         self.ticks = 0
+        self._lane: list[int] = []
+        """The ordered messages of this connection, as they were sent."""
+        self._remains = False
+        """This connection stays until the faults have stopped."""
 
     async def _show(self, message: Tick) -> None:
         self.ticks += 1
@@ -61,12 +64,16 @@ class Client:
         connections = self.random.choice((1, 1, 2))
         watcher: Any = None
         for number in range(connections):
-            url = self.play.world.url(self.random.choice(self.play.servers))
+            name = self.random.choice(self.play.servers)
+            url = self.play.world.url(name)
+            self._lane, self._remains = [], stays and number == connections - 1
+            if name in self.play.providers:
+                self.play.journal.lanes.append(self._lane)
             try:
                 async with connect(url, [self.play.services, self.screen], **self.settings) as peer:
                     watcher = peer.events() if self.random.random() < 0.5 else None  # one that never looks
                     await self._talk(peer, leaves=not stays)
-                    if stays and number == connections - 1:
+                    if self._remains:
                         self.play.client_ended()
                         await (
                             anyio.sleep_forever()
@@ -115,7 +122,9 @@ class Client:
             case 0 | 1:
                 await self._send(peer, Tell(token=token, asks=random.random() < 0.3))
             case 2:
-                await self._send(peer, InTurn(token=token))
+                for each in (token, *(journal.token() for _ in range(random.choice((0, 0, 5))))):
+                    self._lane.append(each)
+                    await self._send(peer, InTurn(token=each))
             case 3:
                 await self._send(peer, Tick(number=token), ticker)
             case 4:
@@ -155,12 +164,15 @@ class Client:
                 expected: Any = "x" * message.size if isinstance(message, Large) else token
                 assert answer == expected or world.has_corrupted, f"{message} was answered with {answer!r}"
 
-    async def _send(self, peer: Peer, message: Message[None], namespace: Any = work) -> None:
+    async def _send(self, peer: Peer, message: Any, namespace: Any = work) -> None:
         with self.play.world.impatient():
             try:
                 await peer.remote(namespace).send(message)
             except DuologueError as error:
                 self.play.journal.outcomes[f"send: {type(error).__name__}"] += 1
+            else:
+                if self._remains and namespace is work:
+                    self.play.journal.sent.add(message.token)
 
     async def _raw(self, peer: Peer) -> None:
         """A payload that nobody can read, or a service that nobody has."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Generator
+from contextlib import contextmanager
 
 import anyio
 
-from duologue import Context, Message, Namespace, Services
+from duologue import Context, Message, Namespace, Peer, Services
 
 
 class Echo(Message[int]):
@@ -97,7 +99,13 @@ class Journal:
         """Messages of which the caller was told that they were not executed."""
         self.executed: set[int] = set()
         """Those of which it was told that they were."""
-        self.running_turns = 0
+        self.lanes: list[list[int]] = []
+        """For each connection with a server itself: the ordered messages, as they were sent."""
+        self.sent: set[int] = set()
+        """One-way messages that were accepted, on connections that stayed."""
+        self.overlapping: list[int] = []
+        """Ordered requests that began while another of their connection had the turn."""
+        self._turns: set[Peer] = set()
 
     def token(self) -> int:
         """For one message."""
@@ -108,6 +116,18 @@ class Journal:
         """A handler has begun."""
         self.begun[token] += 1
         return token
+
+    @contextmanager
+    def turn(self, peer: Peer, token: int) -> Generator[None]:
+        """An ordered handler has begun; the block is all that it does."""
+        self.begin(token)
+        if peer in self._turns:
+            self.overlapping.append(token)
+        self._turns.add(peer)
+        try:
+            yield
+        finally:
+            self._turns.discard(peer)
 
 
 def services_of(journal: Journal) -> Services:
@@ -150,9 +170,9 @@ def services_of(journal: Journal) -> Services:
         return journal.begin(message.token)
 
     @services.handler(ordered=True)
-    async def turn(message: Turn) -> int:
-        journal.begin(message.token)
-        await anyio.sleep(0.001)
+    async def turn(message: Turn, ctx: Context) -> int:
+        with journal.turn(ctx.peer, message.token):
+            await anyio.sleep(0.001)
         return message.token
 
     @services.handler
@@ -162,8 +182,8 @@ def services_of(journal: Journal) -> Services:
             await ctx.peer.remote(work).call(Echo(token=journal.token()))
 
     @services.handler(ordered=True)
-    async def in_turn(message: InTurn) -> None:
-        journal.begin(message.token)
-        await anyio.sleep(0.001)
+    async def in_turn(message: InTurn, ctx: Context) -> None:
+        with journal.turn(ctx.peer, message.token):
+            await anyio.sleep(0.001)
 
     return services

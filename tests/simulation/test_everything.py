@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from tests.simulation import everything
 from tests.simulation.mutants import MUTANTS
+from tests.simulation.mutants_delivery import DELIVERY
 
 from duologue_contrib.testing.simulation import SimulationFailed
 
@@ -36,13 +37,27 @@ def test_a_defect_of_the_original_is_found(
 ) -> None:
     """With any of the worst defects of the original put back, one of the first thousand seeds fails, and says what is wrong."""
     mutant(monkeypatch)
-    for seed in range(1000):
+    look_for(MUTANTS[mutant], 1000)
+
+
+@pytest.mark.parametrize("mutant", DELIVERY, ids=lambda mutant: mutant.__name__)
+def test_a_defect_of_delivery_is_found(
+    mutant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Messages that are lost, or out of order, or that nobody goes on with: one of the first 300 seeds fails, and says so."""
+    mutant(monkeypatch)
+    look_for(DELIVERY[mutant], 300)
+
+
+def look_for(words: str, seeds: int) -> None:
+    """One of so many worlds must fail, with these words."""
+    for seed in range(seeds):
         try:
             everything.run(seed)
         except SimulationFailed as failed:
-            assert re.search(MUTANTS[mutant], str(failed.cause)), failed
+            assert re.search(words, str(failed.cause)), failed
             return
-    pytest.fail(f"{mutant.__name__} was not found in a thousand worlds")
+    pytest.fail(f"it was not found in {seeds} worlds")
 
 
 def digests(python: str, seeds: int, hashes: str) -> list[str]:

@@ -22,6 +22,7 @@ from duologue_adapters.engines.streamlink import StreamLink
 from duologue_adapters.engines.tcp import TcpListener, connected_to_itself, is_to_itself, tune
 from duologue_adapters.engines.threads import Threads
 from duologue_adapters.ports import HEARTBEAT, Engine, Job, Link, Listener, Timer
+from duologue_adapters.time_slice import TimeSlices
 
 
 class CallbacksEngine(Engine, AbstractAsyncContextManager[Engine]):
@@ -42,6 +43,7 @@ class CallbacksEngine(Engine, AbstractAsyncContextManager[Engine]):
         self.now = time.monotonic
         self.call_soon = functools.partial(loop.call_soon, context=self.context)
         self.starts_at_once = sys.version_info >= (3, 12)
+        self.time_slices = TimeSlices()
         self.cancel_requests = _cancel_requests
         self.waiter = functools.partial(asyncio.Future, loop=loop)
 

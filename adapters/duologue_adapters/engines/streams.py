@@ -23,6 +23,7 @@ from duologue_adapters.engines.streamlink import StreamLink
 from duologue_adapters.engines.tcp import TcpListener, connected_to_itself, is_to_itself, tune
 from duologue_adapters.engines.threads import Threads
 from duologue_adapters.ports import HEARTBEAT, Engine, Job, Link, Listener, Timer
+from duologue_adapters.time_slice import TimeSlices
 
 _SLACK = 64
 """Timers kept before the cancelled ones among them are looked for."""
@@ -41,6 +42,7 @@ class StreamsEngine(Engine, AbstractAsyncContextManager[Engine]):
         self.call_soon = self._call_soon
         self.waiter = StreamsWaiter
         self.starts_at_once = False
+        self.time_slices = TimeSlices()
         self.cancel_requests = lambda: _never  # a scope that a handler opens ends with it
         self._soon: deque[Callable[[], None]] = deque()
         self._timers: list[tuple[float, int, StreamsTimer]] = []

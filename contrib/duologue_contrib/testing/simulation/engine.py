@@ -21,9 +21,15 @@ class SimulatedEngine(CallbacksEngine):
     task_class = VirtualTask
 
     def __init__(
-        self, *, eager: bool, thread_delay: Callable[[], float], on_use: Callable[[Engine], None]
+        self,
+        *,
+        eager: bool,
+        in_turns: bool,
+        thread_delay: Callable[[], float],
+        on_use: Callable[[Engine], None],
     ) -> None:
-        """`eager`: handlers run their first step at once, as from Python 3.12 on; else as on 3.11.
+        """`eager`: handlers run their first step at once, as from Python 3.12 on; else as on 3.11. `in_turns`: each request takes up all
+        the time that a connection has at once.
 
         `on_use` is told whenever the time is asked for, which comes with all that is done to a connection.
         """
@@ -36,6 +42,8 @@ class SimulatedEngine(CallbacksEngine):
 
         self.now = now
         self.starts_at_once = eager and CAN_START_AT_ONCE
+        if in_turns:
+            self.time_slices.length = 0.0
         self._thread_delay = thread_delay
 
     def call_at(self, when: float, callback: Callable[[], None]) -> Timer:

@@ -58,6 +58,7 @@ def simulate(
     faults: Faults = Faults.GENTLE,
     patience: float | None = None,
     eager: bool = True,
+    in_turns: bool = False,
     replay: str = "",
     shown: int = SHOWN,
 ) -> Outcome:
@@ -66,13 +67,14 @@ def simulate(
     When it has returned the faults stop. Then all that still waits must end within twice `patience` seconds (by default the
     longest time-out of the connections' limits), every open connection must answer, and all is closed.
 
-    `eager=False` starts handlers as Python 3.11 does, on all Pythons. `replay` is the command that shows a failure
+    `eager=False` starts handlers as Python 3.11 does, on all Pythons. Handlers that do not wait take no time here; with `in_turns=True`
+    others have their turn after each of them, as if they took long. `replay` is the command that shows a failure
     again, `shown` how many lines of the trace stand in its text.
     Raises `SimulationFailed`, whose cause is what the scenario raised, or a `Violation`.
     """
     __tracebackhide__ = True  # for pytest: what is of interest is the cause, and where the test asked for it
     _refuse_loops()
-    world = World(seed, faults, eager=eager)
+    world = World(seed, faults, eager=eager, in_turns=in_turns)
     with _quiet(), sealed(world.loop), _log_in(world.trace), _chance(seed):
         world.trace.note("world", f"seed {seed}, faults: {world.faults}")
         register_adapter("sim", world.network)

@@ -38,7 +38,7 @@ T = TypeVar("T")
 class World:
     """What a scenario is given."""
 
-    def __init__(self, seed: int, faults: Faults, *, eager: bool = True) -> None:
+    def __init__(self, seed: int, faults: Faults, *, eager: bool = True, in_turns: bool = False) -> None:
         """See `simulate`, which makes it."""
         self.seed = seed
         """The number that all of it comes from."""
@@ -50,7 +50,9 @@ class World:
         """What this seed has of the faults. May be set to others at any time."""
         self.watch = Watch()
         self.loop = VirtualLoop(
-            lambda: SimulatedEngine(eager=eager, thread_delay=self.latency, on_use=self.watch.touch),
+            lambda: SimulatedEngine(
+                eager=eager, in_turns=in_turns, thread_delay=self.latency, on_use=self.watch.touch
+            ),
             self._after_pass,
         )
         self.trace = Trace(self.loop.time)
