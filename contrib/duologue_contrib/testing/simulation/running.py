@@ -115,9 +115,7 @@ def _run(world: World, scenario: Scenario, patience: float | None) -> None:
     try:
         world.loop.run_until_complete(world.loop.create_task(main(), name=MAIN))
     except Standstill as exc:
-        tasks = [task for task in asyncio.all_tasks(world.loop) if not task.done()]
-        tasks.sort(key=hash)
-        raise Standstill(f"{exc}\nthese tasks wait:\n{ending.describe(tasks)}") from None
+        raise Standstill(f"{exc}\nthese tasks wait:\n{ending.describe(world)}") from None
     if (failure := world.failure) is not None:
         raise failure
 
