@@ -269,6 +269,28 @@ def test_a_process_dies_and_comes_back() -> None:
     assert "calc                   comes back" in outcome.trace
 
 
+def test_the_same_seed_comes_back_at_the_same_moment() -> None:
+    """How long a client waits that connects again is chance, too: it comes from the seed, unless the client is given its own."""
+
+    async def play(world: World, **options: Any) -> None:
+        await world.serve("calc", calculator())
+        async with reconnecting(world.url("calc"), wireformat="json", **options) as client:
+            world.cut("scenario", "calc")
+            await world.sleep(1)
+            assert await client.remote(calc).call(Add(1, 2)) == 3
+
+    one, again, other = (simulate(play, seed, faults=Faults.NONE).trace for seed in (1, 1, 2))
+    assert one == again
+    assert moments(one) != moments(other)
+    given = partial(play, random=lambda: 0.5)
+    assert moments(simulate(given, 1, faults=Faults.NONE).trace) == ["0.000000", "0.100000"]
+
+
+def moments(trace: str) -> list[str]:
+    """When it connected."""
+    return re.findall(r"([\d.]+)  scenario > calc +connects", trace)
+
+
 def test_nobody_is_there() -> None:
     """A name that nobody serves refuses; a name is served once; a client that dies while it connects says so."""
 
