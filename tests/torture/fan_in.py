@@ -57,7 +57,12 @@ async def fan_in(setting: Setting) -> list[Finding]:
             Finding("the same, at least", mib(max(most)), mib(limit / 2), "MiB", is_least=True),
             Finding("bytes that were offered", mib(part * (count - 1)), unit="MiB"),
             Finding("memory of an idle connection", round(idle / count / 1024, 1), PEER / 1024, "KiB"),
-            Finding("memory at its peak, over that", mib(server.peak - base - idle), mib(limit * 1.5 + PROCESS), "MiB"),
+            Finding(
+                "memory at its peak, over that",
+                mib(server.peak - base - idle),
+                mib(limit * 1.5 + PROCESS),
+                "MiB",
+            ),
             Finding("p99 of the healthy, to that without", during.p99 / before.p99, unit="x"),
             Finding("calls of the healthy meanwhile", during.count, 1, is_least=True),
             *exactly("cut", len(times), count - 1),
