@@ -5,6 +5,7 @@ pytest loads it wherever this library is installed, so it imports the rest only 
 
 from __future__ import annotations
 
+import argparse
 import shlex
 import sys
 from typing import TYPE_CHECKING
@@ -42,11 +43,13 @@ class Simulation:
 
         `faults` is the most that a seed may have of each kind: `Faults.GENTLE` if nothing is said. `patience` is the time-out, in
         seconds of the world's clock, within twice of which everything must have ended once the faults have stopped.
-        Raises `SimulationFailed` for the first seed that fails.
+        Raises `SimulationFailed` for the first seed that fails, and `ValueError` for less than one seed.
         """
         from duologue_contrib.testing.simulation import Faults, simulate
 
         __tracebackhide__ = True
+        if seeds < 1:
+            raise ValueError(f"seeds={seeds}: give 1 or more, else nothing is tested")
         faults = Faults.GENTLE if faults is None else faults
         if self._kinds is not None:
             faults = faults.only([kind for kind in self._kinds.split(",") if kind not in ("", "none")])
@@ -73,13 +76,20 @@ class Simulation:
         return " ".join(map(shlex.quote, words))
 
 
+def _count(text: str) -> int:
+    """So many that something is tested."""
+    if (count := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{count}: give 1 or more, else nothing is tested")
+    return count
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The options."""
     group = parser.getgroup("duologue", "simulations of services (duologue)")
     group.addoption(
         "--simulation-seed", type=int, metavar="N", help="run this seed alone, with its whole trace"
     )
-    group.addoption("--simulation-seeds", type=int, metavar="COUNT", help="run so many seeds in each test")
+    group.addoption("--simulation-seeds", type=_count, metavar="COUNT", help="run so many seeds in each test")
     group.addoption(
         "--simulation-faults",
         metavar="KINDS",

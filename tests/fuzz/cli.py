@@ -17,6 +17,9 @@ from tests.fuzz.targets import NAMES, Target, find
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
+    if min(options.seconds, options.jobs) < 1:
+        print("--seconds and --jobs: give 1 or more")
+        return 2
     names = options.target or list(NAMES)
     if options.replay or options.hex:
         if len(names) != 1:
@@ -42,7 +45,10 @@ def _parser() -> argparse.ArgumentParser:
         "--runs", type=int, default=-1, help="inputs for each target at most (default: no limit)"
     )
     parser.add_argument(
-        "--jobs", type=int, default=os.cpu_count(), help="targets at once (default: as many as processors)"
+        "--jobs",
+        type=int,
+        default=os.cpu_count() or 1,
+        help="targets at once (default: as many as processors)",
     )
     parser.add_argument(
         "--seed", type=int, help="of the fuzzer's choices (default: a random one, which is printed)"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -252,18 +253,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes to run them in")
     parser.add_argument("--trace", action="store_true", help="print all that happened, of each")
     options = parser.parse_args(arguments)
+    if options.seeds < 1:
+        parser.error("--seeds: give 1 or more, else nothing is tested")
     seeds = range(options.first, options.first + options.seeds)
     if options.trace:
         return _show(seeds)
     began = time.monotonic()
     parts = [seeds[start : start + PART] for start in range(0, len(seeds), PART)]
     passes = failed = 0
-    with ProcessPoolExecutor(options.jobs) as pool:
-        for more, failures in pool.map(run_many, parts):
-            passes += more
-            failed += len(failures)
-            for text in failures:
-                print(text, end="\n\n", flush=True)
+    # Ctrl-C ends those processes at once: they would go on with what they have in store.
+    with ProcessPoolExecutor(
+        options.jobs, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_DFL)
+    ) as pool:
+        try:
+            for more, failures in pool.map(run_many, parts):
+                passes += more
+                failed += len(failures)
+                for text in failures:
+                    print(text, end="\n\n", flush=True)
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            print(f"stopped, {failed} failed until then", flush=True)
+            return 130
     print(f"{passes:,} passes of the loop, {time.monotonic() - began:.1f} s")
     print(f"{len(seeds) - failed} passed, {failed} failed")
     return 1 if failed else 0

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from duologue_contrib.pytest_plugin import Simulation
+
 MODULE = """
 from duologue import Message, Namespace, Services
 
@@ -71,3 +73,14 @@ def test_fewer_seeds_and_fewer_faults(folder: Path) -> None:
     assert "seed 3, faults: none" in text
     assert "sends call calc::Add #1" in text
     assert "--simulation-faults=none" in run(folder, "-k", "wrong", "--simulation-faults=none")
+
+
+def test_no_seeds() -> None:
+    """A run of no seeds would pass and test nothing: it is refused, on the command line and in the test."""
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "--simulation-seeds=0"], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "give 1 or more" in run.stderr
+    with pytest.raises(ValueError, match="give 1 or more"):
+        Simulation("test_shop.py", None, None, None).run(lambda world: world.sleep(1), seeds=0)

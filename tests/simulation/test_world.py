@@ -9,6 +9,7 @@ import re
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import anyio
@@ -268,6 +269,28 @@ def test_a_process_dies_and_comes_back() -> None:
     assert "calc                   comes back" in outcome.trace
 
 
+def test_the_same_seed_comes_back_at_the_same_moment() -> None:
+    """How long a client waits that connects again is chance, too: it comes from the seed, unless the client is given its own."""
+
+    async def play(world: World, **options: Any) -> None:
+        await world.serve("calc", calculator())
+        async with reconnecting(world.url("calc"), wireformat="json", **options) as client:
+            world.cut("scenario", "calc")
+            await world.sleep(1)
+            assert await client.remote(calc).call(Add(1, 2)) == 3
+
+    one, again, other = (simulate(play, seed, faults=Faults.NONE).trace for seed in (1, 1, 2))
+    assert one == again
+    assert moments(one) != moments(other)
+    given = partial(play, random=lambda: 0.5)
+    assert moments(simulate(given, 1, faults=Faults.NONE).trace) == ["0.000000", "0.100000"]
+
+
+def moments(trace: str) -> list[str]:
+    """When it connected."""
+    return re.findall(r"([\d.]+)  scenario > calc +connects", trace)
+
+
 def test_nobody_is_there() -> None:
     """A name that nobody serves refuses; a name is served once; a client that dies while it connects says so."""
 
@@ -407,6 +430,50 @@ def test_a_standstill() -> None:
     assert re.search(r"scenario: .* > test_a_standstill.<locals>.play \(test_world.py:\d+\) > ", str(failed))
 
 
+def test_two_that_wait_for_each_other() -> None:
+    """Handlers that hold a lock and call each other, without a time-out: a standstill, though servers sleep for ever beside them."""
+
+    def services() -> Services:
+        lock = anyio.Lock()
+        services = Services(calc)
+
+        @services.handler
+        async def add(message: Add, context: Context) -> int:
+            async with lock:
+                await anyio.sleep(0.1)
+                return await context.peer.remote(calc).call(message, timeout=None)
+
+        return services
+
+    async def play(world: World) -> None:
+        server = await world.serve("one", services())
+        peer = await world.connect("other", "one", services())
+        async with anyio.create_task_group() as group:
+            for each in (peer, *server.peers):
+                group.start_soon(partial(each.remote(calc).call, Add(1, 2), timeout=None))
+
+    failed = failing(play)
+    assert isinstance(failed.cause, Standstill)
+    assert "nothing will ever happen" in str(failed)
+    assert "of one: " in str(failed)
+    assert "of other: " in str(failed)
+
+
+def test_ten_years() -> None:
+    """Timers come when they are due, however late it is, and a failure can be cleaned up after."""
+
+    async def play(world: World) -> None:
+        await world.sleep(3.2e8)
+        begun = world.now
+        with anyio.move_on_after(0):
+            await anyio.sleep_forever()
+        await world.sleep(30)
+        assert world.now - begun == pytest.approx(30, abs=0.001)
+        raise ValueError("here")
+
+    assert isinstance(failing(play).cause, ValueError)
+
+
 def test_whoever_waits_for_ever() -> None:
     """A call that still waits long after the faults have stopped fails the seed."""
 
@@ -435,8 +502,25 @@ def test_a_task_that_will_not_end() -> None:
         world.process("stubborn").run(stubborn)
 
     failed = failing(play)
-    assert "these tasks still run" in str(failed)
-    assert "stubborn" in str(failed)
+    assert "tasks still run" in str(failed)
+    assert "stubborn: _run" in str(failed)
+
+
+def test_a_task_that_a_handler_leaves_behind() -> None:
+    """What a handler has begun and nobody ends fails the seed. It is named once, with its process, and in each run alike."""
+
+    async def leak() -> None:
+        leaked.append(asyncio.ensure_future(asyncio.sleep(1e9)))
+
+    async def play(world: World) -> None:
+        await world.serve("calc", calculator(leak))
+        peer = await world.connect("client", "calc")
+        await peer.remote(calc).call(Add(1, 2))
+
+    leaked: list[asyncio.Task[None]] = []
+    first, second = str(failing(play)), str(failing(play))
+    assert len(re.findall(r"Task-\d+ of calc: sleep ", first)) == 1
+    assert first == second
 
 
 def test_what_is_raised_elsewhere() -> None:

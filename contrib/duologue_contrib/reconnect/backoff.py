@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
+from random import SystemRandom
+
+# Not the module's own dice: a program that seeds those would have all its processes come back at the same moments.
+dice: ContextVar[Callable[[], float]] = ContextVar("dice", default=SystemRandom().random)
+"""Where chance comes from if a client is given none. A simulation has its own, from its seed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

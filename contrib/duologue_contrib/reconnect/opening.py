@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from random import SystemRandom
 from typing import Any
 
 import anyio
 
 from duologue import CallBudget, Limits, Peer, ServiceMap, WireFormat, connect, find_wireformat
-from duologue_contrib.reconnect.backoff import Attempts, Backoff
+from duologue_contrib.reconnect.backoff import Attempts, Backoff, dice
 from duologue_contrib.reconnect.client import ReconnectingClient
 from duologue_contrib.reconnect.errors import is_permanent
 from duologue_contrib.reconnect.events import Audience, ClientEvent
@@ -18,8 +17,6 @@ from duologue_contrib.reconnect.keeper import Clock, First, Hook, Keeper, Plan
 from duologue_contrib.reconnect.waiting import Gate
 
 _LIMITS, _BACKOFF, _CLOCK = Limits(), Backoff(), Clock()
-# Not the module's own dice: a program that seeds those would have all its processes come back at the same moments.
-_random = SystemRandom().random
 
 
 def reconnecting(
@@ -37,7 +34,7 @@ def reconnecting(
     budget: CallBudget | None = None,
     name: str = "",
     clock: Clock = _CLOCK,
-    random: Callable[[], float] = _random,
+    random: Callable[[], float] | None = None,
     **options: Any,
 ) -> AbstractAsyncContextManager[ReconnectingClient]:
     """Connect, and connect again when the connection has ended: `async with reconnecting(url, wireformat="cbor") as client`.
@@ -61,6 +58,7 @@ def reconnecting(
     def attempt() -> AbstractAsyncContextManager[Peer]:
         return connect(url, services, wireformat=codecs, limits=limits, budget=budget, name=name, **options)
 
+    chance = dice.get() if random is None else random
     attempt()  # what can't be meant is told here
     plan = Plan(connect=attempt, on_connect=on_connect, gives_up=gives_up, first=first, clock=clock)
 
@@ -69,7 +67,7 @@ def reconnecting(
         # Without what is behind the question mark, which may be for nobody to read.
         audience = Audience(limits.observer_queue, on_event, name or url.partition("?")[0])
         gate = Gate(limits.waiting)
-        keeper = Keeper(plan, Attempts(backoff, random), audience, gate)
+        keeper = Keeper(plan, Attempts(backoff, chance), audience, gate)
         client = ReconnectingClient(
             keeper, gate, audience, wireformat=codecs, limits=limits, name=name, waits=waits
         )

@@ -83,18 +83,23 @@ async def _until_ended(world: World, tasks: list[asyncio.Task[object]]) -> None:
         return
     _, pending = await asyncio.wait(tasks, timeout=LONGEST_CLOSE)
     if pending:
-        raise Standstill(
-            f"{LONGEST_CLOSE:g} s after their processes were ended these tasks still run:\n{describe(list(pending))}"
-        )
+        raise Standstill(f"{LONGEST_CLOSE:g} s after their processes were ended tasks still run")
 
 
 LONGEST_CLOSE = 60.0
 """Seconds that the end of all processes may take."""
 
 
-def describe(tasks: list[asyncio.Task[object]]) -> str:
-    """Who waits, and where: each coroutine with the one that it waits for."""
-    return "\n".join(f"  {task.get_name()}: {' > '.join(_places(task.get_coro()))}" for task in tasks)
+def describe(world: World) -> str:
+    """Who waits, of which process, and where: each coroutine with the one that it waits for."""
+    tasks = sorted((task for task in asyncio.all_tasks(world.loop) if not task.done()), key=hash)
+    owners = {task: name for name, process in world.processes.items() for task in process.tasks}
+    return "\n".join(f"  {_name(task, owners)}: {' > '.join(_places(task.get_coro()))}" for task in tasks)
+
+
+def _name(task: asyncio.Task[Any], owners: dict[asyncio.Task[Any], str]) -> str:
+    name, owner = task.get_name(), owners.get(task)
+    return name if owner is None or owner == name else f"{name} of {owner}"
 
 
 def _places(coroutine: Any) -> Iterator[str]:

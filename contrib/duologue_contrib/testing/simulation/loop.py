@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import itertools
+import math
 import selectors
 import threading
 from collections.abc import Callable, Generator, Mapping
@@ -31,6 +32,10 @@ NO_THREADS = (
     "there are no threads in a simulation: a `def` handler, asyncio.to_thread and loop.run_in_executor run in place; "
     "anyio.to_thread and threads of your own can't"
 )
+
+
+LEAST = 1e-9
+"""Seconds: asyncio takes a timer for due when its time has come within that."""
 
 
 class VirtualSelector(selectors.BaseSelector):
@@ -62,6 +67,9 @@ class VirtualSelector(selectors.BaseSelector):
             raise Standstill("nothing will ever happen any more, and the scenario has not ended")
         if timeout > 0:
             self.now += timeout
+        if self.now + LEAST == self.now:
+            # Half a year has gone by, and the clock is too coarse for asyncio: it would take no timer for due, for ever.
+            self.now += 2 * math.ulp(self.now)
         return []
 
     def get_map(self) -> Mapping[Any, selectors.SelectorKey]:
@@ -73,6 +81,8 @@ class VirtualTask(asyncio.Task[Any]):
 
     def __init__(self, coroutine: Any, *, loop: VirtualLoop, **options: Any) -> None:
         self._number = next(loop.task_numbers)
+        # asyncio's own names go on counting from one seed to the next: seen again it would be another one.
+        options["name"] = options.get("name") or f"Task-{self._number}"
         super().__init__(coroutine, loop=loop, **options)
         if not self.done() and loop.on_task is not None:
             loop.on_task(self, options.get("context"))
@@ -96,6 +106,18 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self.selector.now
+
+    def call_at(
+        self,
+        when: float,
+        callback: Callable[[*Ts], object],
+        *args: *Ts,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """A timer. What is due never is not kept: days would go by in steps, and who sleeps for ever would hide a standstill."""
+        if when == math.inf:
+            return asyncio.TimerHandle(when, callback, args, self, context)
+        return super().call_at(when, callback, *args, context=context)
 
     def run_in_executor(
         self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts

@@ -14,6 +14,7 @@ from typing import cast
 import anyio
 
 from duologue import register_adapter, unregister_adapter
+from duologue_contrib.reconnect.backoff import dice
 from duologue_contrib.testing.simulation import ending
 from duologue_contrib.testing.simulation.errors import SimulationError, SimulationFailed, Standstill
 from duologue_contrib.testing.simulation.faults import Faults
@@ -117,9 +118,7 @@ def _run(world: World, scenario: Scenario, patience: float | None) -> None:
     try:
         world.loop.run_until_complete(world.loop.create_task(main(), name=MAIN))
     except Standstill as exc:
-        tasks = [task for task in asyncio.all_tasks(world.loop) if not task.done()]
-        tasks.sort(key=hash)
-        raise Standstill(f"{exc}\nthese tasks wait:\n{ending.describe(tasks)}") from None
+        raise Standstill(f"{exc}\nthese tasks wait:\n{ending.describe(world)}") from None
     if (failure := world.failure) is not None:
         raise failure
 
@@ -158,12 +157,14 @@ def _quiet() -> Generator[None]:
 
 @contextmanager
 def _chance(seed: int) -> Generator[None]:
-    """What asks Python for chance gets that of the seed."""
+    """What asks Python for chance gets that of the seed, and so does a client that connects again."""
     state = random.getstate()
     random.seed(f"users {seed}")
+    token = dice.set(random.Random(f"reconnecting {seed}").random)
     try:
         yield
     finally:
+        dice.reset(token)
         random.setstate(state)
 
 

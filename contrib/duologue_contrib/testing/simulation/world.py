@@ -15,7 +15,7 @@ from duologue import ConnectFailed, Peer, Server, ServiceMap, WireFormat, connec
 from duologue_adapters import Receiver
 from duologue_contrib.testing.simulation.adapter import Network
 from duologue_contrib.testing.simulation.engine import SimulatedEngine
-from duologue_contrib.testing.simulation.errors import Violation
+from duologue_contrib.testing.simulation.errors import Standstill, Violation
 from duologue_contrib.testing.simulation.faults import Faults
 from duologue_contrib.testing.simulation.handlers import faulty
 from duologue_contrib.testing.simulation.invariants import End, check_reason
@@ -269,5 +269,5 @@ class World:
         if self.failure is not None:
             raise self.failure
         if self.loop.selector.passes > MOST_PASSES:
-            raise Violation(f"no end after {MOST_PASSES} passes of the loop, {self.now:.1f} s")
+            raise Standstill(f"no end after {MOST_PASSES} passes of the loop, {self.now:.1f} s")
         self.watch.look(self.now)
