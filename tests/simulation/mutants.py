@@ -174,7 +174,7 @@ def cancelled_write_cuts_a_frame(patch: Patch) -> None:
 
 
 MUTANTS: dict[Callable[[Patch], None], str] = {
-    deaf_after_a_codec_error: "still wait|without an answer|reading stands still|nothing was slow",
+    deaf_after_a_codec_error: "still wait|without an answer|reading stands still|nothing was slow|closed for a frame timeout",
     permit_leaked_on_failed_calls: "hold a permit",
     answer_frees_a_permit_of_another: "hold a permit",
     reader_waits_for_a_permit: "reading stands still",
