@@ -25,8 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if len(names) != 1:
             print("say which --target the input is for")
             return 2
-        inputs = [(path.name, path.read_bytes()) for path in options.replay or ()]
-        inputs += [(text[:20], bytes.fromhex(text)) for text in options.hex or ()]
+        inputs = [*(options.replay or ()), *(options.hex or ())]
         return replay(find(names[0]), names[0], inputs)
     if importlib.util.find_spec("atheris") is None:
         return without_fuzzer(names)
@@ -54,13 +53,35 @@ def _parser() -> argparse.ArgumentParser:
         "--seed", type=int, help="of the fuzzer's choices (default: a random one, which is printed)"
     )
     parser.add_argument(
-        "--replay", type=Path, nargs="+", metavar="FILE", help="only play these inputs to the one target"
+        "--replay",
+        type=_from_file,
+        nargs="+",
+        metavar="FILE",
+        help="only play these inputs to the one target",
     )
-    parser.add_argument("--hex", nargs="+", help="the same, as the fuzzer prints them")
+    parser.add_argument(
+        "--hex", type=_from_hex, nargs="+", metavar="DIGITS", help="the same, as the fuzzer prints them"
+    )
     parser.add_argument(
         "--merge", action="store_true", help="add to the corpus whatever was found that reaches something new"
     )
     return parser
+
+
+def _from_file(text: str) -> tuple[str, bytes]:
+    try:
+        return Path(text).name, Path(text).read_bytes()
+    except OSError as exc:
+        raise argparse.ArgumentTypeError(f"{text}: {exc.strerror}") from exc
+
+
+def _from_hex(text: str) -> tuple[str, bytes]:
+    try:
+        return text[:20], bytes.fromhex(text)
+    except ValueError as exc:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} has other characters than hexadecimal digits, or half a byte"
+        ) from exc
 
 
 def run(names: Sequence[str], options: argparse.Namespace) -> int:

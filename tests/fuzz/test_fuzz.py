@@ -124,6 +124,28 @@ def test_an_input_is_for_one_target() -> None:
     assert main(["--hex", "00"]) == 2
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--replay", "not/there"], "not/there: No such file"),
+        (["--hex", "0g"], "'0g' has other characters"),
+        (["--hex", "012"], "'012' has other characters"),
+        (["--seconds", "0"], "give 1 or more"),
+        (["--jobs", "-1"], "give 1 or more"),
+    ],
+)
+def test_what_can_not_be_played_is_refused(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With what is wrong, in a sentence, and the status of a wrong argument."""
+    try:
+        status: object = main(["--target", "json", *arguments])
+    except SystemExit as exc:
+        status = exc.code
+    assert status == 2
+    assert words in "".join(capsys.readouterr())
+
+
 def test_without_a_fuzzer_it_says_so(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

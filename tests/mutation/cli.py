@@ -56,7 +56,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="such as `budget`, run anew; without any all are run that have no result",
     )
-    parser.add_argument("--sample", type=int, metavar="N", help="so many mutants of those, picked at random")
+    parser.add_argument(
+        "--sample", type=_count, metavar="N", help="so many mutants of those, picked at random"
+    )
     parser.add_argument("--seed", type=int, default=1, help="of the sample (default: %(default)s)")
     parser.add_argument(
         "--survivors", action="store_true", help="run again those that survived, after tests were added"
@@ -66,6 +68,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--report", action="store_true", help="run nothing, tell what is known")
     parser.add_argument("--fresh", action="store_true", help="forget what earlier runs found")
     return parser
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of mutants: give 1 or more")
+    return int(text)
 
 
 def every_file() -> list[str]:
@@ -106,4 +114,18 @@ def _run(names: list[str], jobs: int) -> int:
 
 
 def _mutmut(*arguments: str) -> int:
-    return subprocess.run([sys.executable, "-m", "mutmut", *arguments], cwd=WORK, check=False).returncode
+    command = [sys.executable, "-m", "mutmut", *arguments]
+    if sys.stdout.isatty():
+        return subprocess.run(command, cwd=WORK, check=False).returncode
+    # What turns while it works is for a terminal: in a file it would be ten thousands of lines.
+    with subprocess.Popen(command, cwd=WORK, stdout=subprocess.PIPE, encoding="utf-8") as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.strip() and not is_turning(line):
+                print(line, end="", flush=True)
+    return process.returncode
+
+
+def is_turning(line: str) -> bool:
+    """Whether it begins with a pattern of dots in Braille, as signs of life do."""
+    return "\u2800" <= line[0] <= "\u28ff"

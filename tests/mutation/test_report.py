@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.mutation.cli import every_file, main, prepare, sample
+from tests.mutation.cli import every_file, is_turning, main, prepare, sample
 from tests.mutation.report import Found, read, report
 
 
@@ -55,6 +55,20 @@ def test_a_sample_can_be_had_again() -> None:
     found = [Found("a", dict.fromkeys("abcdefgh"))]
     assert sample(found, 3, seed=5) == sample(found, 3, seed=5)
     assert sorted(sample(found, 100, seed=5)) == list("abcdefgh")
+
+
+@pytest.mark.parametrize("number", ["-1", "0", "x"])
+def test_a_sample_of_nothing_is_refused(number: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exc:
+        main(["--sample", number])
+    assert exc.value.code == 2
+    assert "give 1 or more" in capsys.readouterr().err
+
+
+def test_what_turns_is_for_terminals() -> None:
+    """In a file there is what is told, and no signs of life."""
+    assert is_turning("⠙ 12/30  🎉 11")
+    assert not is_turning("done in 12 ms")
 
 
 def test_a_file_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:

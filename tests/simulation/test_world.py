@@ -402,6 +402,7 @@ def test_what_the_scenario_raises() -> None:
     assert "seed 0: AssertionError: one and one is three" in str(failed)
     assert "pytest test_x.py --simulation-seed=0" in str(failed)
     assert "so far so good" in str(failed)
+    assert failed.digest == failing(play).digest  # by which one sees that it is the same course
 
 
 def test_a_long_trace_is_cut() -> None:

@@ -22,13 +22,17 @@ class InjectedFault(Exception):
 class SimulationFailed(AssertionError):
     """A seed failed. The text has the reason, the way to see it again, and the end of the trace."""
 
-    def __init__(self, seed: int, cause: BaseException, trace: str, replay: str, lines: int) -> None:
+    def __init__(
+        self, seed: int, cause: BaseException, trace: str, digest: str, replay: str, lines: int
+    ) -> None:
         self.seed = seed
         """The one that failed."""
         self.cause = cause
         """What was raised."""
         self.trace = trace
         """All that happened, a line each: the time in seconds, who, what."""
+        self.digest = digest
+        """Of the trace. A seed that is played again has the same, in every process."""
         self._replay = replay
         self._lines = lines
         super().__init__(seed, cause)

@@ -85,7 +85,9 @@ def simulate(
             return Outcome(seed, trace.digest, trace.text, selector.now, selector.passes, world.watch.ended)
         except Exception as exc:
             cause = _first_in(exc)
-            raise SimulationFailed(seed, cause, world.trace.text, replay, shown) from cause
+            raise SimulationFailed(
+                seed, cause, world.trace.text, world.trace.digest, replay, shown
+            ) from cause
         finally:
             _end(world)
             unregister_adapter("sim")
