@@ -181,7 +181,7 @@ async def test_slow_handshakes_hold_up_nobody(url: str, caplog: pytest.LogCaptur
     """Clients that greet slowly, wrongly or not at all: others are served meanwhile, and those are cut, without a word."""
     caplog.set_level(logging.INFO)
     there = Tools()
-    limits = Limits(handshake_timeout=0.3)
+    limits = Limits(handshake_timeout=1.0)
     async with layered_serving(url, there.services, limits) as server, bare_links(server.url, 5):
         with pytest.raises(ConnectFailed):
             async with layered_client(server.url, None, Limits(), lambda: Masked(1), Rude):
@@ -213,7 +213,7 @@ async def test_a_handshake_byte_by_byte() -> None:
 async def test_handshakes_count_as_connections(url: str) -> None:
     """Over `Limits.connections` nobody is accepted: a handshake takes a place until it is cut, or the peer ends."""
     there = Tools()
-    limits = Limits(connections=2, handshake_timeout=0.2, discard_timeout=0.05)
+    limits = Limits(connections=2, handshake_timeout=0.6, discard_timeout=0.05)
     async with layered_serving(url, there.services, limits) as server:
         async with layered_client(server.url), bare_links(server.url):
             await until(lambda: handshakes(server) == 1)

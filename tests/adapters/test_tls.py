@@ -343,7 +343,7 @@ async def test_handshakes_that_never_end(
     with pytest.raises(ssl.SSLWantReadError):
         tls.do_handshake()
     beginning = hello.read()[: 0 if said == "nothing" else 100]
-    limits = Limits(handshake_timeout=0.5)
+    limits = Limits(handshake_timeout=2.0)
     async with tls_server(certificates, Tools().services, limits) as server:
         async with (
             raw_client(plain(server.url)) as one,

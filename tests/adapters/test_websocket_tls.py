@@ -150,7 +150,7 @@ async def test_an_end_without_a_close_frame(certificates: Certificates) -> None:
 async def test_slow_handshakes_hold_up_nobody(certificates: Certificates) -> None:
     """Clients that say nothing, and one that has TLS and then says nothing, are cut; others connect meanwhile."""
     there = Tools()
-    limits = Limits(handshake_timeout=0.5)
+    limits = Limits(handshake_timeout=2.0)
     async with serving(certificates, there.services, limits=limits) as (server, peers):
         address = server.url.replace("wss", "tcp").removesuffix("/chat")
         async with raw_client(address) as silent, tls_stream(server, certificates) as slow:
