@@ -10,6 +10,7 @@ import pytest
 from duologue.protocol.incoming import Incoming
 from duologue.protocol.parking import Parking
 from duologue_adapters.driver import Driver
+from duologue_adapters.time_slice import TimeSlice
 
 Patch = pytest.MonkeyPatch
 
@@ -23,6 +24,11 @@ def rest_of_the_events_forgotten(patch: Patch) -> None:
         self._undispatched = []
 
     patch.setattr(Driver, "_dispatch", forget)
+
+
+def nobody_goes_on(patch: Patch) -> None:
+    """When a time slice is over, and all else has had its turn, the next one does not begin."""
+    patch.setattr(TimeSlice, "_next", lambda self: None)
 
 
 def busy_connection_loses_messages(patch: Patch) -> None:
@@ -72,6 +78,7 @@ def last_comes_first(patch: Patch) -> None:
 
 DELIVERY: dict[Callable[[Patch], None], str] = {
     rest_of_the_events_forgotten: "connections are not over|still wait|without an answer|neither handled|nothing was slow",
+    nobody_goes_on: "nothing will ever happen|connections are not over|still wait|without an answer|neither handled|nothing was slow",
     busy_connection_loses_messages: "neither handled nor dropped",
     lane_loses_messages: "neither handled nor dropped",
     turn_not_kept: "while others had the turn",
