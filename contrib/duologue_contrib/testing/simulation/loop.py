@@ -87,6 +87,11 @@ class VirtualTask(asyncio.Task[Any]):
         if not self.done() and loop.on_task is not None:
             loop.on_task(self, options.get("context"))
 
+    def set_name(self, value: object) -> None:
+        """Some versions of Python call this with None for every task that is given no name: it would be called that."""
+        if value is not None:
+            super().set_name(value)
+
     def __hash__(self) -> int:
         return self._number
 
