@@ -39,7 +39,6 @@ class Dispatcher:
         "_threads",
         "_workers",
         "add",
-        "begin",
         "run_ready",
         "time_slice",
     )
@@ -50,8 +49,7 @@ class Dispatcher:
         self._now = engine.now
         self._connection = connection
         self.time_slice = time_slice = TimeSlice(engine, peer.drive)
-        self.begin = time_slice.begin
-        """Requests are about to be started: a time slice begins."""
+        """Begins anew whenever requests are about to be started."""
         self._threads = 0
         """How many threads the engine allows for this peer, until it is closed and the last of them has ended."""
         self._running_threads = 0

@@ -162,7 +162,7 @@ class Driver(Peer, Receiver):
             return
         connection = self._connection
         self.is_driving = True
-        self._dispatcher.begin()
+        self._slice.begin()
         try:
             while True:
                 if self._permit_came:

@@ -89,10 +89,9 @@ class TimeSlice:
             self._slices.busy += 1
 
     def note_done(self) -> None:
-        """Nothing is left."""
-        if self.is_busy:
-            self.is_busy = False
-            self._slices.busy -= 1
+        """Nothing is left of a busy one."""
+        self.is_busy = False
+        self._slices.busy -= 1
 
     def _next(self) -> None:
         self.is_paused = False

@@ -182,7 +182,7 @@ def test_who_called_learns_how_the_connection_was_lost() -> None:
     assert only(events, PeerClosed).detail == "reset by peer"
 
 
-def test_calls_refused_at_the_end_are_counted_one_by_one() -> None:
+def test_messages_let_go_at_the_end_are_counted_one_by_one() -> None:
     """One-way messages that come while it ends are let go, and counted."""
     solo = Solo()
     solo.deliver(call_frame(1))

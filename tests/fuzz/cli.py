@@ -11,15 +11,13 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from tests.arguments import positive
 from tests.fuzz.runs import CORPUS, FOUND, Outcome, fuzz, merge
 from tests.fuzz.targets import NAMES, Target, find
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
-    if min(options.seconds, options.jobs) < 1:
-        print("--seconds and --jobs: give 1 or more")
-        return 2
     names = options.target or list(NAMES)
     if options.replay or options.hex:
         if len(names) != 1:
@@ -39,13 +37,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="make fuzz", description=__doc__)
     parser.add_argument("--target", action="append", choices=NAMES, help="only this one; may be given again")
-    parser.add_argument("--seconds", type=int, default=60, help="for each target (default: 60)")
+    parser.add_argument("--seconds", type=positive, default=60, help="for each target (default: 60)")
     parser.add_argument(
         "--runs", type=int, default=-1, help="inputs for each target at most (default: no limit)"
     )
     parser.add_argument(
         "--jobs",
-        type=int,
+        type=positive,
         default=os.cpu_count() or 1,
         help="targets at once (default: as many as processors)",
     )

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from tests.arguments import positive
 from tests.mutation.report import Found, read, report
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
         help="such as `budget`, run anew; without any all are run that have no result",
     )
     parser.add_argument(
-        "--sample", type=_count, metavar="N", help="so many mutants of those, picked at random"
+        "--sample", type=positive, metavar="N", help="so many mutants of those, picked at random"
     )
     parser.add_argument("--seed", type=int, default=1, help="of the sample (default: %(default)s)")
     parser.add_argument(
@@ -68,12 +69,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--report", action="store_true", help="run nothing, tell what is known")
     parser.add_argument("--fresh", action="store_true", help="forget what earlier runs found")
     return parser
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of mutants: give 1 or more")
-    return int(text)
 
 
 def every_file() -> list[str]:

@@ -22,6 +22,7 @@ if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent.parent)
 
 import anyio
+from tests.arguments import positive
 from tests.simulation.everything_clients import Client
 from tests.simulation.everything_services import Journal, services_of, ticker, work
 
@@ -248,13 +249,11 @@ def run_many(seeds: range) -> tuple[int, list[str]]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=1000, help="how many")
+    parser.add_argument("--seeds", type=positive, default=1000, help="how many")
     parser.add_argument("--first", type=int, default=0, help="the first one")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes to run them in")
     parser.add_argument("--trace", action="store_true", help="print all that happened, of each")
     options = parser.parse_args(arguments)
-    if options.seeds < 1:
-        parser.error("--seeds: give 1 or more, else nothing is tested")
     seeds = range(options.first, options.first + options.seeds)
     if options.trace:
         return _show(seeds)
