@@ -35,8 +35,9 @@ _SIZES = _sizes()
 _STRING_WIDTHS = [_STRINGS.get(first, 0) for first in range(0x100)]
 """By the first byte of a string whose length follows: of how many bytes that is; 0 for everything else."""
 
-_COUNT_WIDTHS = [_ARRAYS.get(first, 0) or _MAPS.get(first, 0) for first in range(0x100)]
-"""The same for arrays and maps. Empty ones may be written so, too."""
+_COUNTS = _ARRAYS | _MAPS
+_EMPTY = [bytes([first]) + bytes(_COUNTS[first]) if first in _COUNTS else b"" for first in range(0x100)]
+"""By the first byte of an array or a map whose count follows: the whole of an empty one. It is longer than need be."""
 
 _ARE_EXTENSIONS = frozenset([*_EXTENSIONS, *range(0xD4, 0xD9)])
 _ARE_TEXTS = frozenset([*range(0xA0, 0xC0), *_STRINGS])
@@ -52,16 +53,17 @@ class MessagePackScan:
         """`byte_lists`: arrays of integers from 0 to 255 may be long, since the type declares some. They count as one value."""
         self._nesting = nesting
         self._items = items
-        self._keys = (
-            frozenset(range(0x100))
-            if not strict
-            else _ARE_TEXTS | _ARE_INTEGERS
-            if integer_keys
-            else _ARE_TEXTS
-        )
-        """The bytes that a key may begin with."""
         self._byte_lists = byte_lists
-        self._refused = _ARE_EXTENSIONS if strict else frozenset[int]()
+        # The bytes that a key may begin with, and those that nothing may; then the lengths of values and of keys by their first
+        # byte, 0 for what is not allowed, too.
+        if strict:
+            self._are_keys = _ARE_TEXTS | _ARE_INTEGERS if integer_keys else _ARE_TEXTS
+            self._refused = _ARE_EXTENSIONS
+            self._values = [0 if first in self._refused else size for first, size in enumerate(_SIZES)]
+            self._keys = [size if first in self._are_keys else 0 for first, size in enumerate(_SIZES)]
+        else:
+            self._are_keys, self._refused = frozenset(range(0x100)), frozenset[int]()
+            self._values = self._keys = _SIZES
 
     def check(self, data: bytes) -> int:
         """How many keys there are in all maps together. Raises `DecodeError` unless the payload is exactly one item, within the limits."""
@@ -78,35 +80,45 @@ class MessagePackScan:
 
     def _walk(self, data: bytes) -> tuple[int, int]:
         """Where the first item ends, and the keys in it. One loop without calls for what is common: it is in the way of every large payload."""
-        sizes, widths, counts = _SIZES, _STRING_WIDTHS, _COUNT_WIDTHS
-        keys, refused = self._keys, self._refused
+        values, keys, widths, empties = self._values, self._keys, _STRING_WIDTHS, _EMPTY
         position, members, budget = 0, 0, self._items - 1
         left, is_map, outer = 1, False, list[tuple[int, bool]]()
         """`left` items are to come in the container that we are in, keys included; around it are the `outer` ones."""
-        while left or outer:
-            if not left:
+        here = there = values
+        """By the first byte, how long is what may come now, and after it: in a map keys and values take turns."""
+        while True:
+            while left:
+                first = data[position]
+                if size := here[first]:
+                    position += size
+                elif width := widths[first]:  # a string, which may be a key, too
+                    begin = position + 1 + width
+                    position = begin + (
+                        data[begin - 1] if width == 1 else int.from_bytes(data[position + 1 : begin])
+                    )
+                elif here is values and (empty := empties[first]) and data.startswith(empty, position):
+                    position += len(empty)
+                else:
+                    break
+                left -= 1
+                here, there = there, here
+            else:
+                if not outer:
+                    return position, members
                 left, is_map = outer.pop()
+                here, there = (keys if is_map else values), values
                 continue
-            first = data[position]
-            if is_map and not left & 1 and first not in keys:
+
+            if is_map and not left & 1 and first not in self._are_keys:
                 raise DecodeError(
                     f"A key of a map is not a text, byte string or declared integer (byte {position})"
                 )
-            if first in refused:
+            if first in self._refused:
                 raise DecodeError(
                     f"A MessagePack extension type, which is not allowed here (byte {position})"
                 )
             left -= 1
-            if size := sizes[first]:
-                position += size
-                continue
-            if width := widths[first]:
-                begin = position + 1 + width
-                position = begin + int.from_bytes(data[position + 1 : begin])
-                continue
-            if (width := counts[first]) and not int.from_bytes(data[position + 1 : position + 1 + width]):
-                position += 1 + width
-                continue
+            here, there = there, here
             if first in _EXTENSIONS:
                 position = _after_extension(data, first, position)
                 continue
@@ -131,8 +143,8 @@ class MessagePackScan:
             if after == position:
                 outer.append((left, is_map))
                 left, is_map = count << makes_map, makes_map
+                here, there = (keys if is_map else values), values
             position = after
-        return position, members
 
 
 def _head(data: bytes, first: int, position: int) -> tuple[bool, int, int]:
