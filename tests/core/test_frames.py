@@ -132,24 +132,26 @@ def test_a_length_that_is_too_short(length: int, size: int) -> None:
 
 
 @pytest.mark.parametrize("length", [2**63, 2**64 - 1, MAX + 1, 2**32])
-@pytest.mark.parametrize("size", [1, 8, 24])
+@pytest.mark.parametrize("size", [1, 8, 24, 100])
+@pytest.mark.parametrize("more", [0, 16, 40], ids=["the length alone", "the header", "a beginning"])
 @pytest.mark.fault(2)
-def test_a_length_that_is_too_large(length: int, size: int) -> None:
-    """A length over the limit, however large: `FrameTooLarge` with both numbers, from the 8 bytes of the length alone."""
+def test_a_length_that_is_too_large(length: int, size: int, more: int) -> None:
+    """A length over the limit, however large: `FrameTooLarge` with both numbers, from the 8 bytes of the length on."""
     taker = decoder()
     with pytest.raises(FrameTooLarge) as caught:
-        fed(cut(length_only(length), size), taker)
+        fed(cut(length_only(length) + bytes(more), size), taker)
     assert (caught.value.size, caught.value.limit) == (length, MAX)
     assert "the other end speaks something else" in str(caught.value)
 
 
 @pytest.mark.parametrize("size", [1, 8, 20, 24, 30, 1000])
 @pytest.mark.parametrize("payload", [b"", b"x" * 50])
-def test_only_a_first_frame_may_be_of_another_protocol(size: int, payload: bytes) -> None:
+@pytest.mark.parametrize("more", [0, 16], ids=["the length alone", "the header"])
+def test_only_a_first_frame_may_be_of_another_protocol(size: int, payload: bytes, more: int) -> None:
     """When others came before, in one piece with it or in several, a frame that is too large is just that."""
     taker = decoder()
     with pytest.raises(FrameTooLarge) as caught:
-        fed(cut(frame(5, 1, payload) + length_only(MAX + 1), size), taker)
+        fed(cut(frame(5, 1, payload) + length_only(MAX + 1) + bytes(more), size), taker)
     assert "speaks something else" not in str(caught.value)
 
 
@@ -157,8 +159,9 @@ def test_only_a_first_frame_may_be_of_another_protocol(size: int, payload: bytes
 @pytest.mark.parametrize("size", [1, 24, 10_000])
 @pytest.mark.fault(3)
 def test_the_lengths_that_just_fit(payload: bytes, size: int) -> None:
-    """The smallest frame, 24 bytes, and one of exactly the limit: both pass."""
-    assert fed(cut(frame(5, 1, payload), size), decoder()) == [(5, 1, payload)]
+    """The smallest frame, 24 bytes, and one of exactly the limit: both pass, and what comes behind is the next one."""
+    data = frame(5, 1, payload) + frame(6, 2, b"next")
+    assert fed(cut(data, size), decoder()) == [(5, 1, payload), (6, 2, b"next")]
 
 
 @pytest.mark.parametrize("good", [1, 3])

@@ -207,6 +207,21 @@ def test_who_is_owed_an_answer_reads_on_and_parks_nothing() -> None:
     assert first.connection.wants_read
 
 
+@pytest.mark.fault(47)
+def test_one_that_ends_is_read() -> None:
+    """Nothing more is taken in from it, so it holds up nobody; and the end of its stream must be seen."""
+    crowd = Crowd(6)
+    crowd[1].deliver(call_frame(2))
+    for solo in crowd.solos:
+        solo.feed(part(9_000))
+    for solo in crowd.solos:
+        solo.feed(b"0")
+    crowd[1].connection.close("bye", 5.0, crowd[1].now)
+    crowd.look()
+    crowd[1].connection.look(crowd[1].now)
+    assert crowd.paused == [2, 3, 4, 5]
+
+
 def test_all_that_is_parked_is_let_go_in_the_end() -> None:
     """Calls, ordered messages and calls that look for their target: what is held by one that is gone is nothing."""
     routes = standard_routes()
