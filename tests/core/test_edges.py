@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import pytest
-from tests.core.harness import ECHO, START, Solo, call_frame, error_frame, names, only, send_frame
+from tests.core.harness import (
+    ECHO,
+    ORDERED,
+    START,
+    Solo,
+    call_frame,
+    decode_body,
+    encode_body,
+    error_frame,
+    names,
+    only,
+    requests,
+    send_frame,
+)
 from tests.core.relay_ends import PICKED, RELAYED, Relay, RelayTestRoute, nothing_held
 
 from duologue.protocol.errors import CallTimeout, ErrorKind, Executed
 from duologue.protocol.events import CallFailed, ErrorReported, PeerClosed, SendAccepted, SendFailed
+from duologue.protocol.failures import ErrorBodies
 from duologue.protocol.feed import Feed
 from duologue.protocol.lifecycle import Phase
 from duologue.protocol.limits import Limits
 from duologue.protocol.relaying import SEND_PATIENCE
+from duologue.protocol.unanswered import REFUSAL_SIZE
 
 NARROW = Limits(max_frame=256, owed=2, outbox_high=100, outbox_low=50)
 
@@ -159,6 +174,55 @@ def test_a_short_grace_from_the_first() -> None:
     solo.deliver(call_frame(1))
     solo.connection.close("bye", 0.5, START)
     assert solo.connection.phase is Phase.GRACE
+
+
+def test_a_short_time_to_drain_is_a_time() -> None:
+    """What is under way has it, be it less than a second."""
+    solo = Solo()
+    solo.deliver(call_frame(1))
+    solo.connection.drain("an update", 0.5, START)
+    assert solo.connection.phase is Phase.DRAINING
+    solo.wait(0.4)
+    assert solo.connection.phase is Phase.DRAINING
+    solo.wait(0.2)
+    assert solo.connection.phase is Phase.CLOSING
+
+
+def test_refusals_of_exactly_the_bound_leave_the_reading_alone() -> None:
+    """Two of the largest size are borne, with one call that may be owed. The third is one too many."""
+    padded = ErrorBodies(lambda body: encode_body(body).ljust(REFUSAL_SIZE - 24), decode_body)
+    solo = Solo(Limits(calls=1, parked=1, owed=1), bodies=padded)
+    solo.call()
+    solo.connection.data_to_send()
+    solo.feed(*map(call_frame, range(1, 5)))
+    assert solo.connection.outbox.refusals == 2 * REFUSAL_SIZE
+    assert solo.connection.wants_read
+    solo.feed(call_frame(5))
+    assert not solo.connection.wants_read
+
+
+def test_a_message_behind_a_gate_has_its_turn() -> None:
+    """The gate is closed, and a call waits for it. Messages owe no answer: those in the lane go on."""
+    solo = Solo(NARROW)
+    solo.connection.respond(solo.deliver(call_frame(1)), bytes(150), START)
+    first = solo.deliver(send_frame(b"first", sid=ORDERED))
+    assert solo.feed(send_frame(b"second", sid=ORDERED), call_frame(2)) == []
+    solo.connection.done(first, START)
+    assert [request.payload for request in requests(solo.connection.events())] == [b"second"]
+
+
+def test_calls_of_handlers_that_wait_count_already() -> None:
+    """Two may be owed, and one is. For the last place wait an ordinary call and, behind it, one that a handler made: since that
+    one is let in whatever is owed, the place is taken."""
+    solo = Solo(NARROW)
+    request = solo.deliver(call_frame(1))
+    solo.call()
+    solo.sent()
+    solo.send(bytes(150))
+    solo.call(b"ordinary")
+    solo.connection.call(ECHO, b"of the handler", None, START, handled=request)
+    assert [payload for _, _, payload in solo.sent()] == [bytes(150), b"of the handler"]
+    assert solo.connection.outgoing.pending.owed == 2
 
 
 # -- what is told, and what is kept ------------------------------------------------------------------------

@@ -251,3 +251,24 @@ def test_a_handler_can_not_ask_the_remote_any_more() -> None:
     with pytest.raises(ConnectionClosed) as caught:
         solo.connection.call(ECHO, b"", None, solo.now, message)
     assert caught.value.reason is CloseReason.CLOSED_BY_REMOTE
+
+
+@pytest.mark.parametrize("seconds", [0.5, 1.0])
+def test_a_second_is_time_enough_for_the_next(seconds: float) -> None:
+    """However short the time is: what waits for its turn keeps it, and starts when that comes."""
+    solo, (first,) = ended(
+        send_frame(b"first", ORDERED), send_frame(b"next", ORDERED), limits=Limits(eof_grace_sends=seconds)
+    )
+    solo.connection.done(first, solo.now)
+    assert [request.payload for request in requests(solo.connection.events())] == [b"next"]
+
+
+def test_an_end_that_is_told_twice() -> None:
+    """The first one counts: it was clean, so the message needs the transport no more, whatever is said of it afterwards."""
+    solo, (message,) = ended(send_frame())
+    solo.connection.receive_eof(solo.now, "no goodbye")
+    solo.connection.transport_lost("reset", solo.now)
+    assert names(solo.connection.events()) == ["WritingFinished"]
+    solo.connection.done(message, solo.now)
+    assert solo.connection.reason is CloseReason.CLOSED_BY_REMOTE
+    solo.assert_nothing_left()
