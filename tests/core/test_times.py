@@ -7,6 +7,7 @@ answer that is to leave, the gate that closes, a frame that has begun.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from tests.core.harness import (
@@ -31,6 +32,7 @@ from duologue.protocol.events import IncomingRequest
 from duologue.protocol.feed import Feed
 from duologue.protocol.lifecycle import Phase
 from duologue.protocol.limits import Limits
+from duologue.protocol.relaying import SEND_PATIENCE
 
 LATER = START + 7.0
 NARROW = Limits(max_frame=256, owed=2, outbox_high=100, outbox_low=50)
@@ -200,14 +202,20 @@ def test_what_was_relayed_for_one_that_is_lost_is_owed_as_long_as_any() -> None:
 # -- what stands behind one that waited for a permit ---------------------------------------------------
 
 
-def stuck(budget: CallBudget) -> Solo:
+def stuck(solo: Solo) -> None:
     """A call waits for the permit, which another has. Behind it, since the gate was closed, is one that nobody serves."""
-    solo = Solo(NARROW, budget=budget)
     solo.connection.respond(solo.deliver(call_frame(1, sid=FREE)), bytes(150), START)
     solo.feed(call_frame(2), call_frame(3, sid=UNSERVED))
     solo.sent()
     assert solo.connection.incoming.parking.waiting == 2
-    return solo
+
+
+def has_gone_on(solo: Solo) -> bool:
+    """The call has begun, and the other one was answered: with an error that closed the gate."""
+    outbox = solo.connection.outbox
+    return "CallReceived" in names(solo.connection.events()) and (
+        outbox.progress_at == outbox.gated_since == LATER
+    )
 
 
 def permit_freed(solo: Solo, _: IncomingRequest, __: IncomingRequest) -> None:
@@ -235,20 +243,58 @@ def test_whoever_looks_first_answers_what_waited(
     budget = CallBudget(1)
     holder = Solo(budget=budget)
     held = holder.deliver(call_frame(1))
-    solo = stuck(budget)
+    solo = Solo(NARROW, budget=budget)
+    stuck(solo)
     message, call = solo.deliver(send_frame()), solo.deliver(call_frame(4, sid=FREE))
     holder.connection.respond(held, b"", START)
     command(solo, message, call)
-    assert "CallReceived" in names(solo.connection.events())
-    assert (solo.connection.outbox.progress_at, solo.connection.outbox.gated_since) == (LATER, LATER)
+    assert has_gone_on(solo)
 
 
 def test_one_that_lends_its_permit_lets_them_go_on_at_once() -> None:
     """The same by a handler of the same connection, which begins to wait."""
     solo = Solo(NARROW, budget=CallBudget(1))
     running = solo.deliver(call_frame(9))
-    solo.connection.respond(solo.deliver(call_frame(1, sid=FREE)), bytes(150), START)
-    solo.feed(call_frame(2), call_frame(3, sid=UNSERVED))
-    solo.sent()
+    stuck(solo)
     assert solo.connection.lend(running, LATER)
-    assert (solo.connection.outbox.progress_at, solo.connection.outbox.gated_since) == (LATER, LATER)
+    assert has_gone_on(solo)
+
+
+def relay_it(relay: Relay, request: IncomingRequest) -> None:
+    relay.other.sent()
+    relay.asked.connection.relay(request, relay.other.connection.relays, LATER)
+
+
+def it_has_room(relay: Relay, _: IncomingRequest) -> None:
+    relay.other.connection.data_to_send()
+    relay.other.connection.data_sent(LATER)
+
+
+def it_has_waited_long_enough(relay: Relay, _: IncomingRequest) -> None:
+    relay.other.connection.handle_timer(LATER)
+
+
+def its_target_ends(relay: Relay, _: IncomingRequest) -> None:
+    relay.other.connection.transport_lost("", LATER)
+
+
+@pytest.mark.parametrize(
+    ("end", "waits"),
+    [(relay_it, False), (it_has_room, True), (it_has_waited_long_enough, True), (its_target_ends, True)],
+)
+def test_a_relayed_message_that_ends_lets_them_go_on(
+    end: Callable[[Relay, IncomingRequest], None], waits: bool
+) -> None:
+    """The same once more: it is another connection's doing that the message has left, or never will."""
+    relay = Relay(replace(NARROW, calls=1))
+    holder = Solo(budget=relay.asked.budget)
+    held = holder.deliver(call_frame(1))
+    relay.link()
+    stuck(relay.asked)
+    relay.other.send(bytes(150))
+    picked = relay.asked.deliver(send_frame(sid=PICKED))
+    if waits:
+        relay.asked.connection.relay(picked, relay.other.connection.relays, LATER - SEND_PATIENCE)
+    holder.connection.respond(held, b"", START)
+    end(relay, picked)
+    assert has_gone_on(relay.asked)

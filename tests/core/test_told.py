@@ -156,6 +156,30 @@ def test_the_first_and_the_last_service_id(sid: int, timeout: float | None) -> N
     assert [sent[:2] for sent in solo.sent()] == [(sid, 1), (sid, 0), (sid, 0)]
 
 
+@pytest.mark.parametrize("drains", [False, True])
+def test_an_id_that_is_in_use_is_named(drains: bool) -> None:
+    """In the detail of the end, and to the remote, whose mistake it is."""
+    solo = Solo()
+    solo.deliver(call_frame(77))
+    if drains:
+        solo.connection.drain("", None, START)
+    solo.feed(call_frame(77))
+    assert "call id 77 is in use" in str(solo.sent()[-1][2])
+    solo.connection.transport_lost("", START)
+    assert "call id 77 is in use" in only(solo.connection.events(), PeerClosed).detail
+
+
+def test_all_whose_time_is_over_learn_it() -> None:
+    """A message and two calls have the same deadline, and wait for the same room."""
+    solo = Solo(NARROW)
+    solo.send(bytes(150))
+    solo.send(timeout=5.0)
+    for _ in range(2):
+        solo.call(timeout=5.0)
+    assert names(solo.wait(5.0)) == ["SendFailed", "CallFailed", "CallFailed"]
+    assert solo.connection.outgoing.waiting == 0
+
+
 # -- what nobody said ----------------------------------------------------------------------------------
 
 
