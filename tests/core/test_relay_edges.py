@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from tests.core.harness import ECHO, FREE, START, call_frame, names, only, requests, send_frame
-from tests.core.relay_ends import PICKED, RELAYED, Relay, nothing_held
+from tests.core.relay_ends import PICKED, RELAYED, Relay, RelayTestRoute, nothing_held
 
 from duologue.protocol.errors import FailureKind
 from duologue.protocol.events import CallFailed, RequestFailed
@@ -74,6 +74,20 @@ def test_two_deadlines_at_once() -> None:
     assert relay.asked.connection.incoming.unanswered == 1
 
 
+def test_a_relayed_call_without_a_time_out_is_never_late() -> None:
+    """The time of another is over, and those that are left are looked through."""
+    relay = Relay(timeout=60.0)
+    relay.link()
+    target = relay.other.connection.relays
+    relay.asked.routes[0x7779] = RelayTestRoute(lambda: target, None)
+    relay.ask(1, sid=0x7779)
+    relay.ask(2)
+    relay.other.sent()
+    relay.wait(61.0)
+    assert [cid for _, cid, _ in relay.asked.sent()] == [2]
+    assert relay.asked.connection.incoming.unanswered == 1
+
+
 # -- messages ------------------------------------------------------------------------------------------
 
 
@@ -97,7 +111,7 @@ def test_a_message_that_a_peer_was_picked_for_keeps_its_name() -> None:
     assert (picked.payload, picked.handler) == (b"", None)
     relay.other.connection.transport_lost("", START)
     failed = only(relay.told(), RequestFailed)
-    assert (failed.sid, failed.service) == (PICKED, "test::Relayed")
+    assert (failed.sid, failed.cid, failed.service) == (PICKED, 0, "test::Relayed")
 
 
 # -- who waits no longer for others --------------------------------------------------------------------
