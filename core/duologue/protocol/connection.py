@@ -260,8 +260,6 @@ class Connection:
             self._intake.read(now)
             if self._life.is_draining:
                 self._settle(now)
-        elif not self._reading.is_paused:
-            self._reading.note_progress(False, now)
         if self._reading.account is not None:
             self._intake.weigh()
 

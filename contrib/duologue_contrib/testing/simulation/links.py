@@ -55,6 +55,11 @@ class SimulatedLink(Link):
         self._is_losing = False
         self._awaits_end = False
 
+    def note_answer(self, cid: int) -> None:
+        """An answer arrives. One whose id was changed on its way may be that of a call which has not begun yet."""
+        if self.connection is not None and cid in self.connection.outgoing.pending:
+            self.answered.append(cid)
+
     @staticmethod
     def pair(world: World, near: Place, far: Place, capacity: int) -> tuple[SimulatedLink, SimulatedLink]:
         """Two ends of one connection."""

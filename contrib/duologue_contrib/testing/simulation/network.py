@@ -130,7 +130,7 @@ class Wire:
         _, ended = self._read.feed(piece)
         for frame in ended:
             if frame.is_answer:
-                self._target.answered.append(frame.cid)
+                self._target.note_answer(frame.cid)
                 self._world.trace.note(self.name, f"gets {frame.kind} #{frame.cid}")
         self.carried += len(piece)
         self._target.arrived(piece)
