@@ -174,6 +174,11 @@ class Driver(Peer, Receiver):
                 self._flush()
                 if self._undispatched or not (connection.has_events or self._permit_came):
                     break
+                if self._slice.is_used_up() and connection.phase is not Phase.CLOSED:
+                    # What has ended lets others begin: ordered handlers and those that wait for a permit, one by one without end.
+                    self._undispatched = connection.events()
+                    self._slice.pause()
+                    break
         except BaseException as exc:
             # The end of the process, out of a handler. What else has happened must still be told while it ends.
             self.is_driving = False
