@@ -193,6 +193,8 @@ class Driver(Peer, Receiver):
             self._slice.note_done()
         if connection.wants_read is not self._is_reading:
             self._switch_reading()
+        if self._closed is not None:
+            return  # nothing is due any more, not even of what the link had not taken: a timer would keep all of this for ever
         deadline = connection.next_deadline()
         if self._is_writing:
             # What a slow link has taken is known only when it is asked, and counts as taken at that time.
