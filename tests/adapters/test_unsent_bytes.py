@@ -40,7 +40,7 @@ async def ended(server: Server, raw: RawRemote, how: str) -> weakref.ref[Peer]:
 @pytest.mark.fault(41)
 @pytest.mark.parametrize("how", ["cut here", "reset by the remote"])
 async def test_nothing_keeps_it(how: str) -> None:
-    """Nobody asks the link any more how much is left, again and again: that would keep the peer for ever."""
+    """It ended while bytes were with its link: nobody asks again and again how much is left, which would keep the peer for ever."""
     async with serve(TCP, wireformat="msgpack") as server, raw_client(server.url) as raw:
         reference = await ended(server, raw, how)
         for _ in range(100):  # its tasks end in some passes of the loop
