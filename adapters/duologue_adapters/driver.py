@@ -174,6 +174,11 @@ class Driver(Peer, Receiver):
                 self._flush()
                 if self._undispatched or not (connection.has_events or self._permit_came):
                     break
+                if self._slice.is_used_up() and connection.phase is not Phase.CLOSED:
+                    # What has ended lets others begin: ordered handlers and those that wait for a permit, one by one without end.
+                    self._undispatched = connection.events()
+                    self._slice.pause()
+                    break
         except BaseException as exc:
             # The end of the process, out of a handler. What else has happened must still be told while it ends.
             self.is_driving = False
@@ -188,6 +193,8 @@ class Driver(Peer, Receiver):
             self._slice.note_done()
         if connection.wants_read is not self._is_reading:
             self._switch_reading()
+        if self._closed is not None:
+            return  # nothing is due any more, not even of what the link had not taken: a timer would keep all of this for ever
         deadline = connection.next_deadline()
         if self._is_writing:
             # What a slow link has taken is known only when it is asked, and counts as taken at that time.

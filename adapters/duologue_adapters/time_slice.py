@@ -71,6 +71,10 @@ class TimeSlice:
         ends = self.ends()
         return self._now() >= ends
 
+    def is_used_up(self) -> bool:
+        """The same, where nothing need have been run in it."""
+        return self._ends > 0.0 and self._now() >= self._ends
+
     def from_now(self) -> float:
         """The end of one that begins here and now, for what runs by itself."""
         return self._now() + self._slices.share(self._slices.busy + (not self.is_busy))

@@ -163,7 +163,8 @@ class DeferredWorkers(Workers):
     """Where a task begins later. A look at the worker after its first step tells whether its handler waits.
 
     Those who wait behind it lose a pass of the loop by that. So handlers that were once seen to wait get a task of
-    their own from then on.
+    their own from then on. They may compute before they wait, or not wait at all the next time: when the tasks that begin in
+    one pass have used up a slice, the requests of the others are run like those of which nothing is known.
     """
 
     def __init__(
@@ -174,12 +175,29 @@ class DeferredWorkers(Workers):
         self._job: Job | None = None
         self._has_begun = False
         self._waiting_routes: set[Route] = set()
+        self._alone_until = 0.0
+        """When the time is over of those that begin in tasks of their own in this pass of the loop; 0 if none has begun yet."""
 
     def _add(self, request: IncomingRequest) -> None:
         if request.route in self._waiting_routes:
-            request.handler = self._engine.start(self._work(deque((request,)), _ALONE, 0.0))
+            request.handler = self._engine.start(self._run_alone(request))
         else:
             self._ready.append(request)
+
+    async def _run_alone(self, request: IncomingRequest) -> None:
+        if not self._alone_until:
+            self._alone_until = self._slice.from_now()
+            self._engine.call_soon(self._end_pass)
+        elif self._engine.now() >= self._alone_until and not request.is_cancelled:
+            request.handler = None
+            self._slice.note_left()
+            self._ready.append(request)
+            self.run_ready()
+            return
+        await self._work(deque((request,)), _ALONE, 0.0)
+
+    def _end_pass(self) -> None:
+        self._alone_until = 0.0
 
     def run_ready(self) -> None:
         if self._ready and self._job is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import AsyncExitStack
 from typing import cast
 
@@ -19,60 +18,10 @@ from tests.adapters.common import (
     turn,
     until,
 )
+from tests.adapters.notes import COUNT, Note, Notes, Quick, burst, busy, noting
 from tests.adapters.relays import TCP
 
-from duologue import CloseReason, Context, Message, Namespace, Peer, PubSub, Services, serve
-from duologue_adapters.peer import DriverPeer
-
-COUNT = 200
-
-
-class Note(Message[int]):
-    number: int
-
-
-class Quick(Message[None]):
-    """It takes no time."""
-
-
-noting = Namespace("noting", [Note, Quick])
-
-
-class Notes:
-    """A service, and what it was asked."""
-
-    def __init__(self, *, inline: bool = True, seconds: float = 0.0) -> None:
-        self.got: list[int] = []
-        self.seconds = seconds
-        self.aborts_at = -1
-        self.services = Services(noting)
-        if inline:
-            self.services.handler(Note, self.note, inline=True)
-        else:
-            self.services.handler(Note, self.note_in_task)
-
-    def note(self, msg: Note, ctx: Context) -> int:
-        self.got.append(msg.number)
-        time.sleep(self.seconds)
-        if msg.number == self.aborts_at:
-            cast("DriverPeer", ctx.peer).abort()
-        return msg.number
-
-    async def note_in_task(self, msg: Note, ctx: Context) -> int:
-        return self.note(msg, ctx)
-
-
-def burst(peer: Peer, *, is_call: bool, count: int = COUNT) -> bytes:
-    """As many requests as one read gives."""
-    encode = peer.wireformat.codec(Note).encode
-    return b"".join(
-        frame(noting.sid(Note), (number + 1) * is_call, encode(Note(number))) for number in range(count)
-    )
-
-
-def busy(peer: Peer) -> int:
-    """How many connections of a server have more to do than a time slice holds."""
-    return cast("DriverPeer", peer)._engine.time_slices.busy
+from duologue import CloseReason, Limits, PubSub, serve
 
 
 @pytest.mark.fault(48)
@@ -99,6 +48,32 @@ async def test_others_have_their_turn(is_call: bool, inline: bool, monkeypatch: 
         if is_call:
             assert [(await raw.frame())[1] for _ in range(COUNT)] == list(range(1, COUNT + 1))
         await until(lambda: State(peer).is_idle)
+
+
+@pytest.mark.fault(48)
+@pytest.mark.parametrize("inline", [False, True])
+@pytest.mark.parametrize("how", ["ordered calls", "ordered messages", "one permit"])
+async def test_one_that_begins_when_another_ends(
+    how: str, inline: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where each that ends lets the next one begin, by its turn or its permit, others have their turn, too."""
+    monkeypatch.setattr("duologue_adapters.time_slice.LENGTH", 0.0)
+    is_call, permits = how != "ordered messages", 1 if how == "one permit" else 100
+    notes, seen = Notes(inline=inline, ordered=permits > 1), set[int]()
+    async with (
+        serve(TCP, notes.services, wireformat="msgpack", limits=Limits(calls=permits)) as server,
+        raw_client(server.url) as raw,
+    ):
+        peer = await first_peer(server)
+        await raw.send(burst(peer, is_call=is_call))
+        while len(notes.got) < COUNT:
+            seen.add(len(notes.got))
+            await turn()
+        assert notes.got == list(range(COUNT))
+        assert len(seen) > COUNT // 4
+        if is_call:
+            assert [(await raw.frame())[1] for _ in range(COUNT)] == list(range(1, COUNT + 1))
+        await until(lambda: State(peer).is_idle and not busy(peer))
 
 
 @pytest.mark.fault(48)
