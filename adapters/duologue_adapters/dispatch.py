@@ -142,8 +142,11 @@ class Dispatcher:
             end = end_of_process_in(exc)
         else:
             self.succeeded(request, answer)
-        if end is not None:
-            raise end
+        try:
+            if end is not None:
+                raise end
+        finally:
+            del end  # its traceback holds this frame
 
     def succeeded(self, request: IncomingRequest, answer: bytes) -> None:
         """The handler has ended, with this answer."""
@@ -157,10 +160,14 @@ class Dispatcher:
     def raised(self, request: IncomingRequest, exc: BaseException) -> None:
         """The same as `failed`, and what is more than a handler's failure is raised again: in the task that it ends."""
         self.failed(request, exc)
-        if (end := self._engine.end_in(exc)) is exc:
-            raise exc
-        if end is not None:
-            raise end from exc
+        end = self._engine.end_in(exc)
+        try:
+            if end is exc:
+                raise exc
+            if end is not None:
+                raise end from exc
+        finally:
+            del exc, end  # their tracebacks hold this frame: all that the handler held would stay until the garbage is collected
 
     def _in_place(self, request: IncomingRequest, route: Route, context: RequestContext | None) -> bytes:
         self.enter(request)
@@ -230,10 +237,13 @@ class ThreadRun:
             if end is None and self._take_claim():
                 self._result = exc  # no thread could be started
                 self._ended()
-            if end is exc:
-                raise
-            if end is not None:
-                raise end from exc
+            try:
+                if end is exc:
+                    raise
+                if end is not None:
+                    raise end from exc
+            finally:
+                del end  # its traceback holds this frame
 
     def _in_thread(self) -> None:
         if not self._take_claim():

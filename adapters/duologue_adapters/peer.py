@@ -155,7 +155,7 @@ class DriverPeer(Driver):
         try:
             raise outcome
         finally:
-            del outcome  # its traceback holds this frame
+            del outcome, waiter  # its traceback holds this frame
 
     async def send_raw(self, sid: int, payload: bytes, *, timeout: Timeout = DEFAULT) -> None:
         if type(payload) is not bytes:
@@ -191,7 +191,7 @@ class DriverPeer(Driver):
             try:
                 raise error
             finally:
-                del error
+                del error, waiter
 
     def events(self) -> AsyncIterator[PeerEvent]:
         observer = Observer(self._engine, self._limits.observer_queue, self._label)

@@ -112,7 +112,11 @@ class Workers(ABC):
             try:
                 answer = await route.run(request.payload, context, request.cid != 0)
             except BaseException as exc:
-                raised(request, exc)
+                try:
+                    raised(request, exc)
+                except BaseException:
+                    del cancel_requests  # it holds the task, which is to hold what is raised, which holds this frame
+                    raise
                 at = now()
             else:
                 at = now()

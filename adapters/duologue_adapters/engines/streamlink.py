@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from traceback import clear_frames
 
 import anyio
 import anyio.abc
@@ -14,6 +15,9 @@ from duologue_adapters.ports import Link, Receiver
 READ_SIZE = 64 * 1024
 WRITE_SIZE = 64 * 1024
 
+
+Half = Callable[[Receiver], Awaitable[None]]
+"""What reads, or what writes."""
 
 StartSoon = Callable[..., object]
 """Called with a coroutine function and its arguments, as a task group's `start_soon`."""
@@ -81,8 +85,8 @@ class StreamLink(Link):
         try:
             with self._scope:
                 async with anyio.create_task_group() as group:
-                    group.start_soon(self._write, receiver)
-                    group.start_soon(self._read, receiver)
+                    group.start_soon(_half, self._write, receiver)
+                    group.start_soon(_half, self._read, receiver)
         finally:
             await self._close()
             self._lose(receiver, "")
@@ -154,3 +158,13 @@ class StreamLink(Link):
             pass  # TLS of some kinds can't: the other end learns it when the stream is closed
         except Exception as exc:
             self._break(receiver, exc)
+
+
+async def _half(run: Half, receiver: Receiver) -> None:
+    """One of the two, in its task."""
+    try:
+        await run(receiver)
+    except BaseException as exc:
+        # It was cancelled. anyio's frames hold what they raise, and by it all that was being called then: what handlers held, too.
+        clear_frames(exc.__traceback__)
+        raise
