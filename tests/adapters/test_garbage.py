@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gc
 import logging
-import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import suppress
