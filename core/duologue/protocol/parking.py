@@ -8,11 +8,15 @@ the bound of `SendBudget.waiting`.
 from __future__ import annotations
 
 from collections import deque
+from typing import Any
 
 from duologue.protocol.budget import SendBudget
 from duologue.protocol.events import CallReceived, IncomingRequest, SendReceived
 from duologue.protocol.limits import Limits
 from duologue.protocol.received import ByteAccount
+
+_NOBODY: deque[Any] = deque(maxlen=0)
+"""The queue of all connections in which nothing was parked yet: an empty one has 760 bytes, and most need none."""
 
 
 class Parking:
@@ -42,8 +46,8 @@ class Parking:
         self._sends = sends
         self.account: ByteAccount | None = None
         """Where what is parked is counted together with that of other connections; None if nowhere."""
-        self._plain: deque[CallReceived] = deque()
-        self._lane: deque[IncomingRequest] = deque()
+        self._plain: deque[CallReceived] = _NOBODY
+        self._lane: deque[IncomingRequest] = _NOBODY
         self._calls = 0
         self._bytes = 0
         self._held = 0
@@ -92,6 +96,8 @@ class Parking:
 
     def park(self, call: CallReceived) -> None:
         """Put a call at the end of the plain queue."""
+        if self._plain is _NOBODY:
+            self._plain = deque()
         self._plain.append(call)
         self._count(call, 1)
 
@@ -101,6 +107,8 @@ class Parking:
 
     def line_up(self, request: IncomingRequest) -> None:
         """Put an ordered request at the end of the lane."""
+        if self._lane is _NOBODY:
+            self._lane = deque()
         self._lane.append(request)
         self._count(request, 1)
 
