@@ -174,13 +174,14 @@ class Watched:
         assert 0 <= real.buffered <= largest + self._slack, "more is held than what came"
         assert 0 <= parking.calls + parking.held <= limits.parked
         assert 0 <= parking.bytes <= limits.parked_bytes + largest
-        assert 0 <= sends.waiting <= limits.sends
+        # A link that is lost behind a pause: what came before the end is handled, though it is more at once than it should be.
+        is_hurried = real._reading.is_hurried
+        assert 0 <= sends.waiting <= limits.sends or is_hurried
         assert 0 <= sends.lent <= limits.lent
         running = [each for each in self.requests if not each.cid and each.permit]
         held = sends.running + sends.lent
         assert sends.running >= sum(not each.waits for each in running)
-        # A link that is lost behind a pause: what came before the end is handled, though it is more at once than it should be.
-        assert held <= limits.sends + limits.lent + 1 or real._reading.is_hurried
+        assert held <= limits.sends + limits.lent + 1 or is_hurried
         assert 0 <= outgoing.waiting <= limits.waiting + NESTED_SHARE * limits.owed
         assert 0 <= len(outgoing.pending) <= outgoing.pending.owed <= NESTED_SHARE * limits.owed + limits.owed
         assert 0 <= outbox.refusals <= NESTED_SHARE * limits.owed * REFUSAL_SIZE + REFUSAL_SIZE
