@@ -167,10 +167,8 @@ class Dispatcher:
             if end is not None:
                 raise end from exc
         finally:
-            del (
-                exc,
-                end,
-            )  # their tracebacks hold this frame: all that the handler held would stay until the garbage is collected
+            # Their tracebacks hold this frame: all that the handler held would stay until the garbage is collected.
+            del exc, end
 
     def _in_place(self, request: IncomingRequest, route: Route, context: RequestContext | None) -> bytes:
         self.enter(request)

@@ -118,9 +118,8 @@ class Workers(ABC):
                 try:
                     raised(request, exc)
                 except BaseException:
-                    del (
-                        cancel_requests
-                    )  # it holds the task, which is to hold what is raised, which holds this frame
+                    # It holds the task, which is to hold what is raised, which holds this frame.
+                    del cancel_requests
                     raise
                 at = now()
             else:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import AsyncIterator, Container
+from contextlib import asynccontextmanager
 
 import anyio
 import pytest
@@ -10,7 +11,7 @@ from tests.adapters.common import RawRemote, State, collect, first_peer, frame, 
 from tests.adapters.notes import COUNT, Note, Notes, burst, busy, engine_slices, noting
 from tests.adapters.relays import TCP
 
-from duologue import Context, Peer, serve
+from duologue import Context, Peer, Server, serve
 
 FIRST = COUNT
 
@@ -27,12 +28,20 @@ class Waiting(Notes):
             await turn(10)  # enough for that to be seen, on each loop
         return self.note(msg, ctx)
 
-    async def wait_once(self, peer: Peer, raw: RawRemote) -> None:
-        """From now on it is known that it waits."""
-        await raw.send(frame(noting.sid(Note), COUNT + 1, peer.wireformat.codec(Note).encode(Note(FIRST))))
-        await raw.frame()
-        assert self.got == [FIRST]
-        self.got.clear()
+    @asynccontextmanager
+    async def known_to_wait(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> AsyncIterator[tuple[Server, Peer, RawRemote]]:
+        """A server, its peer and the remote. The handler was seen to wait, and from now on a slice is over at once."""
+        async with serve(TCP, self.services, wireformat="msgpack") as server, raw_client(server.url) as raw:
+            peer = await first_peer(server)
+            payload = peer.wireformat.codec(Note).encode(Note(FIRST))
+            await raw.send(frame(noting.sid(Note), COUNT + 1, payload))
+            await raw.frame()
+            assert self.got == [FIRST]
+            self.got.clear()
+            monkeypatch.setattr(engine_slices(peer), "length", 0.0)
+            yield server, peer, raw
 
 
 @pytest.mark.fault(48)
@@ -40,10 +49,7 @@ class Waiting(Notes):
 async def test_who_has_waited_before_takes_turns_too(is_call: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """A handler that was seen to wait need not wait the next time: others have their turn all the same, and nothing is lost."""
     notes, seen = Waiting(), set[int]()
-    async with serve(TCP, notes.services, wireformat="msgpack") as server, raw_client(server.url) as raw:
-        peer = await first_peer(server)
-        await notes.wait_once(peer, raw)
-        monkeypatch.setattr(engine_slices(peer), "length", 0.0)
+    async with notes.known_to_wait(monkeypatch) as (_server, peer, raw):
 
         async def look() -> None:
             while len(notes.got) < COUNT:
@@ -64,11 +70,8 @@ async def test_who_has_waited_before_takes_turns_too(is_call: bool, monkeypatch:
 async def test_who_waits_again_when_time_is_over(is_call: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Some of those that are left wait once more: each is run once, and answered."""
     notes = Waiting()
-    async with serve(TCP, notes.services, wireformat="msgpack") as server, raw_client(server.url) as raw:
-        peer = await first_peer(server)
-        await notes.wait_once(peer, raw)
+    async with notes.known_to_wait(monkeypatch) as (_server, peer, raw):
         notes.waits = range(0, COUNT, 3)
-        monkeypatch.setattr(engine_slices(peer), "length", 0.0)
         await raw.send(burst(peer, is_call=is_call))
         if is_call:
             assert {(await raw.frame())[1] for _ in range(COUNT)} == set(range(1, COUNT + 1))
@@ -80,10 +83,7 @@ async def test_who_waits_again_when_time_is_over(is_call: bool, monkeypatch: pyt
 async def test_a_cut_with_some_left_that_wait(is_call: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same for handlers that were seen to wait: none is run after the end, and nothing is held for any."""
     notes = Waiting()
-    async with serve(TCP, notes.services, wireformat="msgpack") as server, raw_client(server.url) as raw:
-        peer = await first_peer(server)
-        await notes.wait_once(peer, raw)
-        monkeypatch.setattr(engine_slices(peer), "length", 0.0)
+    async with notes.known_to_wait(monkeypatch) as (server, peer, raw):
         notes.aborts_at = COUNT // 4
         await raw.send(burst(peer, is_call=is_call))
         await peer.wait_closed()

@@ -18,25 +18,17 @@ from tests.core.harness import (
     send_frame,
     standard_routes,
 )
+from tests.core.later import FULL, LATER, NARROW, later
 from tests.core.relay_ends import PICKED, Relay, RelayTestRoute
 
 from duologue.protocol.budget import CallBudget
 from duologue.protocol.events import IncomingRequest
 from duologue.protocol.limits import Limits
 
-LATER = START + 7.0
-NARROW = Limits(max_frame=256, owed=2, outbox_high=100, outbox_low=50)
-FULL = Limits(calls=1, parked=1, max_frame=256)
 PART = call_frame(99)[:20]
 """The beginning of a frame."""
 Case = Callable[[], Solo]
 """Does something at `LATER`, by which this connection goes on."""
-
-
-def later(solo: Solo, *data: bytes) -> Solo:
-    solo.now = LATER
-    solo.feed(*data)
-    return solo
 
 
 # -- what waited for room ------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from tests.core.harness import (
     send_frame,
     standard_routes,
 )
+from tests.core.later import FULL, LATER, NARROW, later
 from tests.core.relay_ends import PICKED, Relay, RelayTestRoute
 
 from duologue.protocol.budget import CallBudget
@@ -34,17 +35,8 @@ from duologue.protocol.lifecycle import Phase
 from duologue.protocol.limits import Limits
 from duologue.protocol.relaying import SEND_PATIENCE
 
-LATER = START + 7.0
-NARROW = Limits(max_frame=256, owed=2, outbox_high=100, outbox_low=50)
-FULL = Limits(calls=1, parked=1, max_frame=256)
 Case = Callable[[], Solo]
 """Does something at `LATER`, from which bytes come to be in the outbox of this connection. It was empty before."""
-
-
-def later(solo: Solo, *data: bytes) -> Solo:
-    solo.now = LATER
-    solo.feed(*data)
-    return solo
 
 
 # -- what is written -----------------------------------------------------------------------------------

@@ -131,7 +131,7 @@ class CborScan:
                 position, budget = position + 1, left >> is_map
                 left, is_endless = 0, False
                 continue
-            if is_map and not left & 1 and first not in self._are_keys:
+            if here is keys and first not in self._are_keys:
                 raise DecodeError(f"{_BAD_KEY} (byte {position})")
             left -= 1
             here, there = there, here

@@ -109,7 +109,7 @@ class MessagePackScan:
                 here, there = (keys if is_map else values), values
                 continue
 
-            if is_map and not left & 1 and first not in self._are_keys:
+            if here is keys and first not in self._are_keys:
                 raise DecodeError(
                     f"A key of a map is not a text, byte string or declared integer (byte {position})"
                 )
